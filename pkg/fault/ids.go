@@ -1,0 +1,41 @@
+package fault
+
+// ID names a kind of failure, in kebab-case. docs/troubleshooting.md has a
+// section for every ID; a test compares the two.
+type ID string
+
+// The ids, by the room that raises them.
+const (
+	Usage       ID = "usage"       // bad flag, argument or combination
+	BadName     ID = "bad-name"    // a gateway name that is not acceptable
+	BadValue    ID = "bad-value"   // a flag value out of its accepted form
+	NeedsYes    ID = "needs-yes"   // a destructive verb off a terminal without --yes
+	Interrupted ID = "interrupted" // Ctrl-C
+	Internal    ID = "internal"    // a failure nobody foresaw
+
+	DockerUnreachable ID = "docker-unreachable"
+	DockerRemote      ID = "docker-remote"  // ssh:// or tcp:// endpoint
+	DockerTooOld      ID = "docker-too-old" // API below 1.41
+	DockerFailed      ID = "docker-failed"  // the engine answered with an error
+	HostUnfit         ID = "host-unfit"     // preflight: disk, inotify, cgroups, overlay
+
+	Foreign      ID = "foreign" // a resource of our name without our labels
+	PortInUse    ID = "port-in-use"
+	Locked       ID = "locked"         // another openshell holds the gateway's lock
+	NoSubnet     ID = "no-subnet"      // no free address range for the network
+	NotFound     ID = "gateway-absent" // the verb needs a gateway that exists
+	NotRunning   ID = "not-running"
+	StateLost    ID = "state-lost"    // container without its volume
+	StateDamaged ID = "state-damaged" // gateway.json or the node's state cannot be read
+	ImageMissing ID = "image-missing"
+	ImageTooOld  ID = "image-too-old" // image older than the state on the volume
+	AsideMissing ID = "aside-missing" // restore of an aside that is not there
+
+	NodeFailed   ID = "node-failed"   // the node exited or crash-loops
+	IdleTimeout  ID = "idle-timeout"  // no milestone came within the idle limit
+	Timeout      ID = "timeout"       // --timeout was reached
+	Unhealthy    ID = "unhealthy"     // the endpoint does not answer
+	ClusterError ID = "cluster-error" // the Kubernetes API answered with an error
+	ClockSkew    ID = "clock-skew"    // host and node disagree by over 5 minutes
+	HostFiles    ID = "host-files"    // a file under the configuration directory cannot be read or written
+)

@@ -1,0 +1,135 @@
+// Package nodeapi is the contract between the CLI and openshell-node: paths in
+// the node image and on the volume, the node's subcommands, and the status
+// document served on the node's unix socket.
+package nodeapi
+
+import "time"
+
+// Places inside the container.
+const (
+	VolumeRoot      = "/var/lib/openshell"              // mount point of the gateway's volume
+	Current         = VolumeRoot + "/current"           // all state
+	SettingsFile    = Current + "/gateway.json"         // the gateway's settings, see package gateway
+	AdminKubeconfig = Current + "/pki/admin.kubeconfig" // written by the node before the milestone API
+	DeployDir       = Current + "/deploy"               // overrides of the image's charts, manifests and images (fast deploy)
+	ImageDir        = "/opt/openshell/images"           // preloaded images and index.json
+	ChartDir        = "/opt/openshell/charts"           // chart sources of the image
+	ManifestDir     = "/opt/openshell/manifests"        // manifests of the image
+	Socket          = "/run/openshell/node.sock"        // GET /v1/status, GET /v1/watch
+	Binary          = "/usr/local/bin/openshell-node"   // multi-call binary
+	AsidePrefix     = "aside-"                          // VolumeRoot/aside-<time>: a state that was set aside
+)
+
+// Ports inside the container.
+const (
+	APIServerPort = 6443  // Kubernetes API
+	GatewayPort   = 30051 // NodePort of the gateway server (gRPC and HTTP, mTLS)
+	HTTPPort      = 7100  // nginx
+	VPNPort       = 49100 // OpenVPN, udp
+)
+
+// Subcommands of openshell-node that the CLI runs by exec, or as the command
+// of a short-lived container over the volume.
+const (
+	CmdDial        = "dial"        // "dial api": stdio to the Kubernetes API on 127.0.0.1
+	CmdStatus      = "status"      // prints one Status as JSON
+	CmdWatch       = "watch"       // prints a Status as one JSON line at once and after every change, until its stdin closes
+	CmdHealthcheck = "healthcheck" // exit 0 when healthy, else the failing checks on stdout
+	CmdKubectl     = "kubectl"
+	CmdVolume      = "volume" // "volume asides" | "volume set-aside NAME" | "volume restore NAME ASIDE-FOR-PRESENT": JSON on stdout
+)
+
+// Phase is what the node as a whole is doing.
+type Phase string
+
+// The phases.
+const (
+	Booting  Phase = "booting"
+	Serving  Phase = "serving"  // every check passes
+	Degraded Phase = "degraded" // booted once, a check fails
+	Stopping Phase = "stopping"
+	Failed   Phase = "failed" // cannot go on without the user: see Failure
+)
+
+// Milestone names a step of the boot. Milestones come once a boot and in this
+// order, but for those that wait for the CLI (Secrets).
+type Milestone string
+
+// The milestones.
+const (
+	Mounts     Milestone = "mounts"
+	Containerd Milestone = "containerd"
+	Etcd       Milestone = "etcd"
+	API        Milestone = "api"      // answers reads
+	Images     Milestone = "images"   // preloaded images of the gateway are there
+	Node       Milestone = "node"     // the kubelet registered and is Ready
+	Secrets    Milestone = "secrets"  // the chart's Secrets exist
+	Chart      Milestone = "chart"    // the chart is applied
+	Workload   Milestone = "workload" // openshell-0 is Ready
+	Endpoint   Milestone = "endpoint" // the NodePort accepts connections
+)
+
+// Status is the node's report. It is additive: fields are only ever added.
+type Status struct {
+	Phase      Phase       `json:"phase"`
+	Version    string      `json:"version"`    // of the image
+	Kubernetes string      `json:"kubernetes"` // vX.Y.Z
+	BootedAt   time.Time   `json:"bootedAt"`
+	Now        time.Time   `json:"now"`
+	Milestones []Reached   `json:"milestones"`
+	Components []Component `json:"components"`
+	Checks     []Check     `json:"checks"`
+	Failure    *Failure    `json:"failure,omitempty"`
+}
+
+// Reached is a milestone and when it came.
+type Reached struct {
+	Name    Milestone `json:"name"`
+	AfterMS int64     `json:"afterMs"` // milliseconds since BootedAt
+}
+
+// Component is one process of the node.
+type Component struct {
+	Name     string `json:"name"`
+	State    string `json:"state"` // waiting, running, ready, backoff, stopped
+	PID      int    `json:"pid,omitempty"`
+	Restarts int    `json:"restarts"`
+	LastExit string `json:"lastExit,omitempty"` // reason of the last exit, one line
+}
+
+// Check is one health check.
+type Check struct {
+	ID      string `json:"id"` // api, node, workload, tls-secrets, handshake-secret, endpoint
+	OK      bool   `json:"ok"`
+	Message string `json:"message,omitempty"` // why not, one line
+}
+
+// Failure says why the node cannot go on.
+type Failure struct {
+	ID      string `json:"id"` // see the Failure constants
+	Message string `json:"message"`
+}
+
+// Kinds of Failure. Only StateUnreadable may lead the CLI to set a state aside.
+const (
+	FailureStateUnreadable = "state-unreadable" // etcd or a CA on the volume cannot be read
+	FailureDiskFull        = "disk-full"
+	FailureSettings        = "settings" // gateway.json is damaged
+	FailureHost            = "host"     // the kernel lacks something
+)
+
+// Has reports whether the milestone was reached.
+func (s Status) Has(m Milestone) bool {
+	for _, r := range s.Milestones {
+		if r.Name == m {
+			return true
+		}
+	}
+	return false
+}
+
+// Aside is a state that was set aside on the volume.
+type Aside struct {
+	Name string    `json:"name"` // "aside-20261121T211500Z"
+	At   time.Time `json:"at"`
+}
