@@ -1,0 +1,19 @@
+{{- /*
+The name of every object. A pod carries its StatefulSet's name and a hash in
+the label controller-revision-hash, which leaves 52 of a label's 63 characters.
+*/ -}}
+{{- define "openshell.name" -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "openshell.selector" -}}
+app.kubernetes.io/name: openshell
+app.kubernetes.io/instance: {{ include "openshell.name" . }}
+{{- end -}}
+
+{{- define "openshell.labels" -}}
+{{ include "openshell.selector" . }}
+app.kubernetes.io/component: gateway
+app.kubernetes.io/part-of: openshell
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
