@@ -228,3 +228,16 @@ func FuzzPEM(f *testing.F) {
 		}
 	})
 }
+
+func TestSignedAndSame(t *testing.T) {
+	ca, other := newCA(t, now), newCA(t, now)
+	leaf := issue(t, ca, pki.LeafSpec{CommonName: "c", Usage: pki.Client}, now)
+	if !pki.Signed(ca.Pair().Key, leaf.Cert) || pki.Signed(other.Pair().Key, leaf.Cert) || pki.Signed(nil, leaf.Cert) || pki.Signed(leaf.Key, nil) {
+		t.Error("Signed does not tell whose key signed")
+	}
+	spaced := append([]byte("# comment\n\n"), ca.CertPEM()...)
+	if !pki.SameCertificates(ca.CertPEM(), spaced) || pki.SameCertificates(ca.CertPEM(), other.CertPEM()) || pki.SameCertificates(nil, nil) ||
+		pki.SameCertificates(ca.CertPEM(), append(spaced, other.CertPEM()...)) {
+		t.Error("SameCertificates does not compare the certificates")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 const (
@@ -122,4 +123,30 @@ func samePublicKey(a, b any) bool {
 	}
 	y, err := x509.MarshalPKIXPublicKey(b)
 	return err == nil && bytes.Equal(x, y)
+}
+
+// SameCertificates reports whether two PEM texts hold the same certificates in
+// the same order, whatever stands around them. Texts without any are never the
+// same.
+func SameCertificates(a, b []byte) bool {
+	x, err := parseCerts(a)
+	if err != nil {
+		return false
+	}
+	y, err := parseCerts(b)
+	return err == nil && slices.EqualFunc(x, y, (*x509.Certificate).Equal)
+}
+
+// Signed reports whether the private key signed the certificate.
+func Signed(keyPEM, certPEM []byte) bool {
+	key, err := parseKey(keyPEM)
+	if err != nil {
+		return false
+	}
+	certs, err := parseCerts(certPEM)
+	if err != nil {
+		return false
+	}
+	signer := &x509.Certificate{PublicKeyAlgorithm: x509.ECDSA, PublicKey: &key.PublicKey}
+	return signer.CheckSignature(certs[0].SignatureAlgorithm, certs[0].RawTBSCertificate, certs[0].Signature) == nil
 }
