@@ -1,0 +1,219 @@
+package helm_test
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "write the golden rendering")
+
+func TestLint(t *testing.T) {
+	for _, message := range lint.All(chartDir, nil, "openshell", true).Messages {
+		if message.Severity >= support.WarningSev {
+			t.Error(message)
+		}
+	}
+}
+
+func TestGoldenRendering(t *testing.T) {
+	const golden = "testdata/default.yaml"
+	got := render(t, "openshell", nil).text
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("rendering changed; if that is meant, run go test -update (-want +got):\n%s", diff)
+	}
+}
+
+func TestPitfall28NoSecretInTheChart(t *testing.T) {
+	set := render(t, "openshell", nil).StatefulSet
+	server := set.Spec.Template.Spec.Containers[0]
+	if len(server.Env) != 1 || server.Env[0].Value != "" {
+		t.Fatalf("environment = %v, want the handshake secret alone", server.Env)
+	}
+	want := &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "openshell-ssh-handshake"}, Key: "secret"}
+	if diff := cmp.Diff(want, server.Env[0].ValueFrom.SecretKeyRef); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", server.Env[0].Name, diff)
+	}
+	// A value for the secret itself, rather than for its name, is refused.
+	_, err := templates("openshell", "openshell", map[string]any{"server": map[string]any{"sshHandshakeSecret": strings.Repeat("0", 64)}})
+	if err == nil {
+		t.Error("the chart takes a value for the handshake secret")
+	}
+}
+
+func TestTLSSecretsAreMountedReadOnly(t *testing.T) {
+	pod := render(t, "openshell", nil).StatefulSet.Spec.Template.Spec
+	got := map[string]string{}
+	for _, v := range pod.Volumes {
+		got[v.Secret.SecretName] = mountPath(pod.Containers[0], v.Name)
+	}
+	want := map[string]string{
+		"openshell-server-tls":       "/etc/openshell/tls/server",
+		"openshell-server-client-ca": "/etc/openshell/tls/client-ca",
+		"openshell-client-tls":       "/etc/openshell/tls/client",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Secrets and where they are mounted (-want +got):\n%s", diff)
+	}
+}
+
+// mountPath is where a volume is mounted read-only; empty when it is not.
+func mountPath(c corev1.Container, volume string) string {
+	for _, m := range c.VolumeMounts {
+		if m.Name == volume && m.ReadOnly {
+			return m.MountPath
+		}
+	}
+	return ""
+}
+
+func TestLeastPrivilege(t *testing.T) {
+	o := render(t, "openshell", nil)
+	pod := o.StatefulSet.Spec.Template.Spec
+	c := pod.Containers[0].SecurityContext
+	for _, tt := range []struct {
+		rule string
+		ok   bool
+	}{
+		{"runs as user 1000, not root", *pod.SecurityContext.RunAsNonRoot && *pod.SecurityContext.RunAsUser == 1000},
+		{"default seccomp profile", pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault},
+		{"no privilege escalation", !*c.AllowPrivilegeEscalation},
+		{"read-only root file system", *c.ReadOnlyRootFilesystem},
+		{"no capabilities", cmp.Equal(c.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(c.Capabilities.Add) == 0},
+		{"no token of the Kubernetes API", !*pod.AutomountServiceAccountToken && !*o.ServiceAccount.AutomountServiceAccountToken},
+		{"no host namespaces", !pod.HostNetwork && !pod.HostPID && !pod.HostIPC},
+		{"no rights", len(o.Role.Rules) == 0},
+		{"binding names the role and the account", o.RoleBinding.RoleRef.Name == o.Role.Name && o.RoleBinding.Subjects[0].Name == o.ServiceAccount.Name},
+		{"no open egress", len(o.NetworkPolicy.Spec.Egress) == 0 && len(o.NetworkPolicy.Spec.PolicyTypes) == 2},
+	} {
+		if !tt.ok {
+			t.Errorf("does not hold: %s", tt.rule)
+		}
+	}
+}
+
+func TestServiceReachesTheServer(t *testing.T) {
+	o := render(t, "openshell", nil)
+	port := o.Service.Spec.Ports[0]
+	if o.Service.Spec.Type != corev1.ServiceTypeNodePort || port.Port != 8080 || port.NodePort != 30051 || !o.Service.Spec.PublishNotReadyAddresses {
+		t.Errorf("service = %+v", o.Service.Spec)
+	}
+	for key, value := range o.Service.Spec.Selector {
+		if o.StatefulSet.Spec.Template.Labels[key] != value {
+			t.Errorf("selector %s=%s matches no pod of the StatefulSet", key, value)
+		}
+	}
+	if name := o.StatefulSet.Name; name != "openshell" || o.Service.Name != name {
+		t.Errorf("StatefulSet %q and Service %q, want openshell for both", name, o.Service.Name)
+	}
+}
+
+func TestStatefulSetNameLeavesRoomForItsHash(t *testing.T) {
+	for _, release := range []string{"openshell", strings.Repeat("a", 53), strings.Repeat("a", 51) + "-b"} {
+		name := render(t, release, nil).StatefulSet.Name
+		if len(name) > 52 || strings.HasSuffix(name, "-") {
+			t.Errorf("release %q: StatefulSet %q", release, name)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		values string
+		want   string // in the rendering
+	}{
+		{"image", "image: {repository: r, tag: t, pullPolicy: Never}", `image: "r:t"`},
+		{"pull policy", "image: {pullPolicy: Never}", "imagePullPolicy: Never"},
+		{"handshake", "server: {sshHandshakeSecretName: other}", "name: other"},
+		{"server certificate", "server: {tls: {certSecretName: other}}", "secretName: other"},
+		{"client CA", "server: {tls: {clientCaSecretName: other}}", "secretName: other"},
+		{"client certificate", "server: {tls: {clientTlsSecretName: other}}", "secretName: other"},
+		{"plain", "server: {disableTls: true}", "- --disable-tls"},
+		{"no client certificates", "server: {disableGatewayAuth: true}", "- --disable-gateway-auth"},
+		{"host alias", "server: {hostGatewayIP: 172.17.0.1}", `ip: "172.17.0.1"`},
+		{"SSH host", "server: {sshGatewayHost: gw}", "--ssh-gateway-host=gw"},
+		{"SSH port", "server: {sshGatewayPort: 9000}", "--ssh-gateway-port=9000"},
+		{"sandbox image", "server: {sandboxImage: 'base:1'}", "--sandbox-image=base:1"},
+		{"endpoint", "server: {grpcEndpoint: 'https://gw:8080'}", "--grpc-endpoint=https://gw:8080"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := render(t, "openshell", parse(t, tt.values)).text; !strings.Contains(got, tt.want) {
+				t.Errorf("rendering lacks %q:\n%s", tt.want, got)
+			}
+		})
+	}
+}
+
+func TestBadValuesNameTheField(t *testing.T) {
+	for _, tt := range []struct{ values, want string }{
+		{"image: {pullPolicy: Sometimes}", "/image/pullPolicy"},
+		{"image: {tag: 'a b'}", "/image/tag"},
+		{"server: {disableTls: 'yes'}", "/server/disableTls"},
+		{"server: {sshGatewayPort: 65536}", "/server/sshGatewayPort"},
+		{"server: {sshHandshakeSecretName: ''}", "/server/sshHandshakeSecretName"},
+		{"server: {tls: {certSecretName: Upper}}", "/server/tls/certSecretName"},
+		{"server: {hostGatewayIP: gateway}", "/server/hostGatewayIP"},
+		{"server: {grpcEndpoint: 'gw:8080'}", "/server/grpcEndpoint"},
+		{"server: {unknown: 1}", "unknown"},
+		{"unknown: 1", "unknown"},
+	} {
+		_, err := templates("openshell", "openshell", parse(t, tt.values))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error = %v, want one with %q", tt.values, err, tt.want)
+		}
+	}
+}
+
+func TestHelmChartManifestRendersAsDeployed(t *testing.T) {
+	data, err := os.ReadFile(manifestPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct {
+		APIVersion string            `json:"apiVersion"`
+		Kind       string            `json:"kind"`
+		Metadata   map[string]string `json:"metadata"`
+		Spec       struct {
+			Chart           string `json:"chart"`
+			TargetNamespace string `json:"targetNamespace"`
+			CreateNamespace bool   `json:"createNamespace"`
+			ValuesContent   string `json:"valuesContent"`
+		} `json:"spec"`
+	}
+	if err := yaml.UnmarshalStrict(data, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if manifest.APIVersion != "helm.cattle.io/v1" || manifest.Kind != "HelmChart" || manifest.Spec.TargetNamespace != "openshell" {
+		t.Errorf("manifest = %+v", manifest)
+	}
+	o := render(t, manifest.Metadata["name"], parse(t, manifest.Spec.ValuesContent))
+	if o.StatefulSet.Name != "openshell" || o.StatefulSet.Spec.Template.Spec.Containers[0].ImagePullPolicy != corev1.PullNever {
+		t.Errorf("StatefulSet %q with pull policy %s", o.StatefulSet.Name, o.StatefulSet.Spec.Template.Spec.Containers[0].ImagePullPolicy)
+	}
+}
+
+func parse(t *testing.T, text string) map[string]any {
+	t.Helper()
+	values := map[string]any{}
+	if err := yaml.UnmarshalStrict([]byte(text), &values); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
