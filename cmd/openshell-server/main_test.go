@@ -46,7 +46,7 @@ func TestRefusesToStart(t *testing.T) {
 		want         string
 	}{
 		{"without the handshake secret", "", []string{"--disable-tls"}, 1, server.HandshakeEnv + " is not set"},
-		{"with a handshake secret of another form", "tooshort", []string{"--disable-tls"}, 1, "64 lower-case hexadecimal digits"},
+		{"with a handshake secret of another form", "tooshort", []string{"--disable-tls"}, 1, "64 hexadecimal digits"},
 		{"without TLS files", testSecret, []string{"--tls-cert=/nonexistent/tls.crt"}, 1, "/nonexistent/tls.crt"},
 		{"with an unknown flag", testSecret, []string{"--nonsense"}, 2, "nonsense"},
 	} {

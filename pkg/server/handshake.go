@@ -11,17 +11,17 @@ import (
 // into the server's container, from the Secret's key by secretKeyRef.
 const HandshakeEnv = "OPENSHELL_SSH_HANDSHAKE_SECRET"
 
-var handshakeForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var handshakeForm = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // HandshakeSecret is the master key from which the keys of the sandboxes'
 // SSH handshakes derive. It prints as "[redacted]".
 type HandshakeSecret struct{ hex string }
 
-// ParseHandshakeSecret accepts 64 lower-case hexadecimal digits. Its errors
+// ParseHandshakeSecret accepts 64 hexadecimal digits. Its errors
 // never show the value.
 func ParseHandshakeSecret(value string) (HandshakeSecret, error) {
 	if !handshakeForm.MatchString(value) {
-		return HandshakeSecret{}, fmt.Errorf("handshake secret of %d characters is not 64 lower-case hexadecimal digits", len(value))
+		return HandshakeSecret{}, fmt.Errorf("handshake secret of %d characters is not 64 hexadecimal digits", len(value))
 	}
 	return HandshakeSecret{value}, nil
 }
