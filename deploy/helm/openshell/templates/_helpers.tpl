@@ -11,9 +11,15 @@ app.kubernetes.io/name: openshell
 app.kubernetes.io/instance: {{ include "openshell.name" . }}
 {{- end -}}
 
-{{- define "openshell.labels" -}}
+{{- /* Labels of a pod. They leave out the chart's version, which restarts nothing by itself. */ -}}
+{{- define "openshell.podLabels" -}}
 {{ include "openshell.selector" . }}
 app.kubernetes.io/component: gateway
 app.kubernetes.io/part-of: openshell
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "openshell.labels" -}}
+{{ include "openshell.podLabels" . }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
 {{- end -}}
