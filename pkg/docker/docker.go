@@ -25,7 +25,7 @@ type Engine interface {
 	UnpauseContainer(ctx context.Context, ref string) error
 	RemoveContainer(ctx context.Context, ref string) error                   // kills a running one; keeps volumes
 	WaitContainer(ctx context.Context, ref string) (exitCode int, err error) // until it is not running
-	WaitRemoved(ctx context.Context, ref string) error
+	WaitRemoved(ctx context.Context, ref string) error                       // nil if absent; a dead one goes by RemoveContainer only
 	SetRestartPolicy(ctx context.Context, ref, policy string) error
 	Logs(ctx context.Context, ref string, opts LogOptions) (io.ReadCloser, error) // stdout and stderr, demultiplexed
 
@@ -33,15 +33,15 @@ type Engine interface {
 	WriteFile(ctx context.Context, ref, path string, mode int64, data []byte) error // archive API; makes missing parents
 
 	Exec(ctx context.Context, ref string, spec ExecSpec) (exitCode int, err error)
-	ExecStream(ctx context.Context, ref string, argv []string) (io.ReadWriteCloser, error) // stdio of a process, stderr dropped
+	ExecStream(ctx context.Context, ref string, argv []string) (io.ReadWriteCloser, error) // stdio of a process, stderr dropped; a net.Conn with CloseWrite
 
 	Volume(ctx context.Context, name string) (Volume, error)
 	Volumes(ctx context.Context, labels map[string]string) ([]Volume, error)
-	CreateVolume(ctx context.Context, name string, labels map[string]string) error
+	CreateVolume(ctx context.Context, name string, labels map[string]string) error // one that exists stays as it is
 	RemoveVolume(ctx context.Context, name string) error
 
 	Network(ctx context.Context, ref string) (Network, error)
-	Networks(ctx context.Context) ([]Network, error)
+	Networks(ctx context.Context) ([]Network, error) // without Containers
 	CreateNetwork(ctx context.Context, name string, subnet netip.Prefix, labels map[string]string) error
 	RemoveNetwork(ctx context.Context, ref string) error
 
@@ -100,7 +100,7 @@ type Container struct {
 	ImageRef      string // as given at creation
 	RestartPolicy string
 	Networks      []string          // names
-	NetworkIDs    map[string]string // name -> id recorded at creation
+	NetworkIDs    map[string]string // name -> id the container is bound to; "" before its first start
 	Volumes       map[string]string // mount point -> volume name
 	Ports         []Port            // as configured, whether running or not
 	NanoCPUs      int64

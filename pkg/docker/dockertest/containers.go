@@ -114,10 +114,7 @@ func (f *Fake) CreateContainer(ctx context.Context, spec docker.ContainerSpec) (
 			network = "bridge"
 		}
 		c.Networks = []string{network}
-		c.NetworkIDs[network] = ""
-		if n := f.findNetwork(network); n != nil {
-			c.NetworkIDs[network] = n.ID
-		}
+		c.NetworkIDs[network] = "" // known from the first start on, as in Docker 20.10
 		for _, name := range spec.Volumes {
 			if f.volumes[name] == nil {
 				f.volumes[name] = f.newVolume(name, nil)

@@ -47,6 +47,21 @@ func (f *Fake) lookup(c *container, p string) (File, bool) {
 	return File{}, false
 }
 
+// isDir reports whether a path is a mount point, or the parent of a file.
+func (f *Fake) isDir(c *container, p string) bool {
+	p = path.Clean("/" + p)
+	if _, mounted := c.Volumes[p]; mounted || p == "/" {
+		return true
+	}
+	files, key := f.place(c, p)
+	for name := range files {
+		if strings.HasPrefix(name, key+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 // ReadFile implements docker.Engine.
 func (f *Fake) ReadFile(ctx context.Context, ref, p string) ([]byte, error) {
 	return do(ctx, f, Call{Op: "ReadFile", Ref: ref, Note: p}, func() ([]byte, error) {
@@ -54,6 +69,9 @@ func (f *Fake) ReadFile(ctx context.Context, ref, p string) ([]byte, error) {
 		c, err := f.get(op, ref)
 		if err != nil {
 			return nil, err
+		}
+		if f.isDir(c, p) {
+			return nil, docker.NewError(docker.Other, op, p, "not a regular file")
 		}
 		file, ok := f.lookup(c, p)
 		if !ok {
@@ -69,9 +87,18 @@ func (f *Fake) ReadFile(ctx context.Context, ref, p string) ([]byte, error) {
 // WriteFile implements docker.Engine.
 func (f *Fake) WriteFile(ctx context.Context, ref, p string, mode int64, data []byte) error {
 	return do0(ctx, f, Call{Op: "WriteFile", Ref: ref, Note: p}, func() error {
-		c, err := f.get("write file", ref)
+		const op = "write file"
+		c, err := f.get(op, ref)
 		if err != nil {
 			return err
+		}
+		if !path.IsAbs(p) || f.isDir(c, p) {
+			return docker.NewError(docker.Other, op, p, "the path must be absolute and name a file")
+		}
+		for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
+			if _, isFile := f.lookup(c, dir); isFile {
+				return docker.NewError(docker.Other, op, p, "%s is not a directory", dir)
+			}
 		}
 		files, key := f.place(c, p)
 		files[key] = File{Mode: mode, Data: slices.Clone(data)}

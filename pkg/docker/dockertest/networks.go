@@ -54,7 +54,9 @@ func (f *Fake) Networks(ctx context.Context) ([]docker.Network, error) {
 	return do(ctx, f, Call{Op: "Networks"}, func() ([]docker.Network, error) {
 		var out []docker.Network
 		for _, n := range f.networks {
-			out = append(out, f.viewNetwork(n))
+			v := f.viewNetwork(n)
+			v.Containers = nil
+			out = append(out, v)
 		}
 		return out, nil
 	})
