@@ -1,0 +1,259 @@
+#!/usr/bin/env bash
+# Rebuild and redeploy what changed into a running gateway, in seconds:
+#
+#   cluster-deploy-fast.sh [server|chart|all] [--name NAME]
+#
+# The result goes where the node looks before it looks into its own image, on
+# the gateway's volume, and so survives the next boot. What was deployed is
+# remembered per container under build/fast-deploy; an input that did not change
+# since is skipped.
+set -euo pipefail
+# shellcheck source=tasks/scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly usage='usage: cluster-deploy-fast.sh [server|chart|all] [--name NAME]'
+readonly deploy_dir=/var/lib/openshell/current/deploy
+readonly namespace=openshell handshake=openshell-ssh-handshake workload=statefulset/openshell
+readonly patience=60s # for the node to notice, and again for the rollout
+
+usage_error() {
+  printf 'error: %s\n%s\n' "$1" "$usage" >&2
+  exit 2
+}
+
+# gateway_name: as every verb of openshell chooses it when none is given.
+gateway_name() {
+  local active=${XDG_CONFIG_HOME:-$HOME/.config}/openshell/active_gateway
+  if [[ -n ${OPENSHELL_GATEWAY:-} ]]; then
+    echo "$OPENSHELL_GATEWAY"
+  elif [[ -s $active ]]; then
+    head -n 1 "$active"
+  else
+    echo openshell
+  fi
+}
+
+part=all name=
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    server | chart | all) part=$1 ;;
+    --name)
+      [[ $# -ge 2 ]] || usage_error "--name needs a value"
+      name=$2
+      shift
+      ;;
+    --name=*) name=${1#--name=} ;;
+    -h | --help)
+      echo "$usage"
+      exit 0
+      ;;
+    *) usage_error "unknown argument: $1" ;;
+  esac
+  shift
+done
+name=${name:-$(gateway_name)}
+[[ $name =~ ^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$ ]] || usage_error "not a gateway name: $name"
+for tool in docker go jq; do
+  have "$tool" || die "$tool is needed"
+done
+
+arch=$(node_arch) || die "the Docker Engine does not answer"
+# The container, which must be this gateway's own and running.
+inspected=$(docker container inspect "openshell-cluster-$name") ||
+  die "gateway $name has no container: run \`openshell gateway start --name $name\`"
+jq -e --arg name "$name" '.[0].Config.Labels
+  | .["openshell.ai/managed-by"] == "openshell" and .["openshell.ai/gateway"] == $name' <<<"$inspected" >/dev/null ||
+  die "container openshell-cluster-$name does not belong to gateway $name"
+[[ $(jq -r '.[0].State.Status' <<<"$inspected") == running ]] ||
+  die "gateway $name is not running: run \`openshell gateway start --name $name\`"
+container=$(jq -r '.[0].Id' <<<"$inspected")
+readonly part name container arch
+
+work=$root/build/fast-deploy/$name
+record=$work/deployed.json
+mkdir -p "$work"
+readonly work record
+
+in_node() { docker exec -i "$container" "$@"; }
+kube() { in_node openshell-node kubectl "$@"; }
+
+# milliseconds since some moment.
+now() {
+  local t=${EPOCHREALTIME:-$(date +%s).000000}
+  t=${t/[.,]/}
+  echo "${t%???}"
+}
+
+# timed LABEL COMMAND...: runs it and says how long it took.
+timed() {
+  local label=$1 start
+  shift
+  start=$(now)
+  "$@"
+  say "$(printf '%-28s %5d ms' "$label" $(($(now) - start)))"
+}
+
+# deployed PART: the fingerprint this container was given last; empty if none.
+deployed() {
+  [[ -s $record ]] || return 0
+  jq -r --arg container "$container" --arg part "$1" 'select(.container == $container) | .[$part] // ""' "$record"
+}
+
+# remember PART FINGERPRINT
+remember() {
+  local old='{}'
+  if [[ -s $record ]]; then old=$(<"$record"); fi
+  jq --arg container "$container" --arg part "$1" --arg print "$2" \
+    '(if .container == $container then . else {container: $container} end) | .[$part] = $print' \
+    <<<"$old" >"$record.new"
+  mv "$record.new" "$record"
+}
+
+# server_fingerprint: over our own sources, the versions of other modules and
+# the toolchain. The stamped version is left out: a commit alone deploys nothing.
+server_fingerprint() {
+  local list files=() line
+  list=$(CGO_ENABLED=0 GOOS=linux GOARCH=$arch go list -deps -f '{{with .Module}}{{if .Main}}{{range $.GoFiles}}file {{$.Dir}}/{{.}}
+{{end}}{{range $.EmbedFiles}}file {{$.Dir}}/{{.}}
+{{end}}{{else}}module {{.Path}}@{{.Version}}
+{{end}}{{end}}' ./cmd/openshell-server | sed '/^$/d' | sort -u) || return
+  while read -r line; do
+    files+=("${line#file }")
+  done < <(grep '^file ' <<<"$list")
+  fingerprint "$arch $(go env GOVERSION) $(grep '^module ' <<<"$list")" "${files[@]}"
+}
+
+chart_files() { find "$root/deploy/helm/openshell" "$root/deploy/kube/manifests" -type f | LC_ALL=C sort; }
+
+chart_fingerprint() {
+  local files=() line
+  while read -r line; do files+=("$line"); done < <(chart_files)
+  fingerprint "$(chart_files)" "${files[@]}"
+}
+
+# ensure_handshake: the workload cannot start without this Secret. The value
+# goes from the random device through pipes alone.
+ensure_handshake() {
+  local found
+  found=$(kube -n "$namespace" get secret "$handshake" --ignore-not-found -o name)
+  if [[ -z $found ]]; then
+    od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' |
+      jq -R --arg name "$handshake" '{apiVersion: "v1", kind: "Secret", type: "Opaque", metadata: {name: $name}, stringData: {secret: .}}' |
+      kube -n "$namespace" create -f - >/dev/null
+    say "handshake Secret created"
+    return
+  fi
+  kube -n "$namespace" get secret "$handshake" -o 'jsonpath={.data.secret}' |
+    jq -Rse '@base64d | test("^[0-9a-fA-F]{64}$")' >/dev/null ||
+    die "Secret $handshake is not valid: run \`openshell gateway start --name $name\`, which repairs it"
+  say "handshake Secret reused"
+}
+
+# build_server: the index of the new image, whose archive stands beside it, in
+# $work/images. The archive is named by content: at every moment index and
+# archive belong together.
+build_server() {
+  local images=$root/build/image/$arch/images tar
+  ARCH=$arch tasks/scripts/build-image.sh server 2>"$work/build.log" || {
+    cat "$work/build.log" >&2
+    return 1
+  }
+  rm -rf "$work/images"
+  mkdir -p "$work/images"
+  tar=server-$(jq -r '.images[] | select(.name == "server") | .digest' "$images/index.json" | cut -d: -f2 | cut -c1-12).tar
+  cp "$images/server.tar" "$work/images/$tar"
+  jq --arg file "$tar" '{images: [.images[] | select(.name == "server") | .file = $file]}' "$images/index.json" >"$work/images/index.json"
+}
+
+# copy_server: the archive first, then the index that names it, then the former
+# archives go.
+copy_server() {
+  # shellcheck disable=SC2016 # expanded in the node
+  tar -c -C "$work/images" . | in_node sh -euc '
+    mkdir -p "$1/images"
+    cd "$1/images"
+    rm -rf .new
+    mkdir .new
+    tar -x --no-same-owner -C .new
+    mv .new/server-*.tar .
+    mv .new/index.json .
+    rmdir .new
+    for old in server-*.tar; do grep -qF "\"$old\"" index.json || rm "$old"; done
+  ' sh "$deploy_dir"
+}
+
+# copy_chart: its version carries the fingerprint, by which the applied objects
+# are recognised. The node sees the link change, in one step.
+copy_chart() {
+  local stage=$work/chart
+  rm -rf "$stage"
+  mkdir -p "$stage"
+  cp -R "$root/deploy/helm/openshell" "$stage/openshell-$chart_print"
+  sed "s/^version: .*/&+$chart_print/" "$root/deploy/helm/openshell/Chart.yaml" >"$stage/openshell-$chart_print/Chart.yaml"
+  cp -R "$root/deploy/kube/manifests" "$stage/manifests"
+  # shellcheck disable=SC2016 # expanded in the node
+  tar -c -C "$stage" . | in_node sh -euc '
+    mkdir -p "$1/charts" "$1/manifests"
+    cd "$1"
+    rm -rf .new "charts/openshell-$2"
+    mkdir .new
+    tar -x --no-same-owner -C .new
+    mv .new/manifests/*.yaml manifests/
+    mv ".new/openshell-$2" charts/
+    rmdir .new/manifests .new
+    ln -sfn "openshell-$2" charts/.link
+    mv -T charts/.link charts/openshell
+    for old in charts/openshell-*; do [ "$old" = "charts/openshell-$2" ] || rm -rf "$old"; done
+  ' sh "$deploy_dir" "$chart_print"
+}
+
+await_server() {
+  local ref
+  ref=$(jq -r '.images[0].ref' "$work/images/index.json")
+  kube -n "$namespace" wait "$workload" --timeout "$patience" \
+    --for "jsonpath={.spec.template.spec.containers[0].image}=$ref" >/dev/null
+}
+
+await_chart() {
+  local version
+  version=$(sed -n 's/^version: *//p' "$root/deploy/helm/openshell/Chart.yaml")
+  kube -n "$namespace" wait statefulset,service,serviceaccount,role,rolebinding,networkpolicy \
+    -l app.kubernetes.io/part-of=openshell --timeout "$patience" \
+    --for "jsonpath={.metadata.labels.helm\.sh/chart}=openshell-${version}_$chart_print" >/dev/null
+}
+
+await_rollout() { kube -n "$namespace" rollout status "$workload" --timeout "$patience" >/dev/null; }
+
+cd "$root"
+began=$(now)
+readonly began
+ensure_handshake
+
+changed=() chart_print=$(chart_fingerprint) server_print=
+if [[ $part != chart ]]; then
+  server_print=$(server_fingerprint)
+  if [[ $server_print == "$(deployed server)" ]]; then
+    say "server: unchanged, skipped"
+  else
+    timed "server: build" build_server
+    timed "server: copy" copy_server
+    changed+=(server)
+  fi
+fi
+if [[ $part != server ]]; then
+  if [[ $chart_print == "$(deployed chart)" ]]; then
+    say "chart: unchanged, skipped"
+  else
+    timed "chart: copy" copy_chart
+    changed+=(chart)
+  fi
+fi
+for what in ${changed[@]+"${changed[@]}"}; do timed "$what: applied" "await_$what"; done
+if [[ ${#changed[@]} -gt 0 ]]; then
+  timed "rollout" await_rollout
+  for what in "${changed[@]}"; do
+    if [[ $what == server ]]; then remember server "$server_print"; else remember chart "$chart_print"; fi
+  done
+fi
+timed "node: health" in_node openshell-node healthcheck
+say "gateway $name is up to date after $(($(now) - began)) ms"
