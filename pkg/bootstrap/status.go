@@ -1,0 +1,196 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+// lockPatience is how long a reader waits for the lock. Without it helpers are
+// not used, and a little less is known.
+const lockPatience = 200 * time.Millisecond
+
+// Status implements Gateways. A gateway that does not exist has a status too.
+func (m *Manager) Status(ctx context.Context, name gateway.Name) (Status, error) {
+	o, err := m.glance(ctx, name)
+	if err != nil {
+		return Status{}, observeError(ctx, err)
+	}
+	s := Status{Name: name, Active: o.Active == name, Checks: []nodeapi.Check{}}
+	if len(o.foreign()) > 0 {
+		s.Word = Foreign
+		s.Checks = append(s.Checks, nodeapi.Check{ID: "ownership", Message: foreignError(o).Error()})
+		return s, nil
+	}
+	locked, unlock, err := m.tryLock(ctx, name)
+	if err != nil {
+		return Status{}, err
+	}
+	defer unlock()
+	if err := m.observeState(ctx, &o, locked); err != nil {
+		return Status{}, observeError(ctx, err)
+	}
+	s.describe(o)
+	if err := m.details(ctx, o, locked, &s); err != nil {
+		return Status{}, observeError(ctx, err)
+	}
+	s.Remediation = remediation(o, s.Word)
+	return s, nil
+}
+
+// tryLock takes the lock if nobody works on the gateway.
+func (m *Manager) tryLock(ctx context.Context, name gateway.Name) (locked bool, unlock func(), err error) {
+	short, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	unlock, err = m.Host.Lock(short, name, nil)
+	if fault.HasID(err, fault.Locked) && ctx.Err() == nil {
+		return false, func() {}, nil
+	}
+	return err == nil, unlock, err
+}
+
+// describe fills in what one snapshot knows.
+func (s *Status) describe(o Observed) {
+	s.Word, s.Healthy, s.Node = o.Word(), o.Healthy, o.Node
+	if o.Content == ContentSettings {
+		s.Settings = &o.Settings
+		s.Endpoint = endpointOf(publishedPorts(o.Settings))
+	}
+	if c := o.Container; c != nil {
+		if s.Endpoint == "" {
+			s.Endpoint = endpointOf(c.Ports)
+		}
+		s.Container = &ContainerStatus{ID: c.ID, State: string(c.State), Image: c.ImageID, Restarts: c.Restarts, StartedAt: c.StartedAt}
+		if c.State == docker.StateRunning {
+			s.check("endpoint", o.Unhealthy)
+		}
+		if c.RestartPolicy != restartPolicy {
+			s.check("restart-policy", fmt.Errorf("it is %q, not %q", c.RestartPolicy, restartPolicy))
+		}
+	}
+	if o.Volume != nil {
+		s.Volume = &VolumeStatus{Name: o.Volume.Name, Asides: []nodeapi.Aside{}}
+	}
+	if o.Content == ContentDamaged {
+		s.check("settings", o.Damage)
+	}
+	if o.Network != nil {
+		s.Network = &NetworkStatus{Name: o.Network.Name}
+		if subnet, ok := ipv4Subnet(o.Network); ok {
+			s.Network.Subnet = subnet.String()
+		}
+	}
+}
+
+// check adds a check; one that the node reported under the same id stays.
+func (s *Status) check(id string, err error) {
+	c := nodeapi.Check{ID: id, OK: err == nil}
+	if err != nil {
+		c.Message = err.Error()
+	}
+	s.Checks = append(s.Checks, c)
+}
+
+// details asks the rest, side by side: the running node, its certificates, the
+// states set aside, and whether the image's tag has moved.
+func (m *Manager) details(ctx context.Context, o Observed, locked bool, s *Status) error {
+	running := o.Container != nil && o.Container.State == docker.StateRunning
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	if running {
+		g.Go(func() error {
+			node, err := m.Node.Status(ctx, o.Container.ID)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				s.check("node-report", err)
+				return ctx.Err()
+			}
+			s.Node = &node
+			for _, c := range node.Checks {
+				if c.ID == "endpoint" { // the host's view of it counts
+					c.ID = "node-endpoint"
+				}
+				s.Checks = append(s.Checks, c)
+			}
+			if skew := time.Until(node.Now).Abs(); skew > maxSkew {
+				s.check(string(fault.ClockSkew), errors.New(skewWarning(skew)))
+			}
+			return nil
+		})
+		g.Go(func() error {
+			certs := m.certificates(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			s.Certificates = certs
+			return nil
+		})
+	}
+	if o.Volume != nil && (running || locked && o.Word() != Removing && !o.up()) {
+		g.Go(func() error {
+			asides, err := m.asides(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case docker.IsUnreachable(err):
+				return err
+			case err != nil:
+				s.check("asides", err)
+			case asides != nil:
+				s.Volume.Asides = asides
+			}
+			return nil
+		})
+	}
+	if o.Container != nil && o.Content == ContentSettings {
+		g.Go(func() error {
+			tagged, err := present(m.Engine.Image(ctx, o.Settings.Image.Ref))
+			mu.Lock()
+			defer mu.Unlock()
+			s.Container.ImageDrift = tagged != nil && tagged.ID != o.Container.ImageID
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// certificates describes the server's certificate; nil when none was shown.
+func (m *Manager) certificates(ctx context.Context, o Observed) *CertStatus {
+	bundle, err := m.Host.Bundle(o.Name)
+	if err != nil {
+		bundle.CA = nil // nothing matches
+	}
+	shown, err := m.Prober.Certificate(ctx, endpointOf(o.Container.Ports), bundle)
+	if err != nil {
+		return nil // the check "endpoint" says why
+	}
+	return &shown
+}
+
+// remediation are the commands that help, best first.
+func remediation(o Observed, word Word) []string {
+	start := fmt.Sprintf("openshell gateway start %s", o.Name)
+	switch word {
+	case Running, Foreign, Removing:
+		return nil
+	case Broken:
+		var out []string
+		for _, aside := range slices.Backward(o.Asides) {
+			out = append(out, fmt.Sprintf("openshell gateway restore %s --name %s", aside, o.Name))
+		}
+		return append(out, start+" --recreate")
+	case DegradedWord, CrashLooping:
+		return []string{start, fmt.Sprintf("openshell gateway logs %s", o.Name)}
+	}
+	return []string{start}
+}

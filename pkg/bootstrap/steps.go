@@ -1,0 +1,240 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/hostconfig"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+const (
+	removalTime   = time.Minute     // for a removal that another process began
+	secretsTime   = 2 * time.Minute // for a reconcile, once the API answers
+	settingsMode  = 0o600
+	stopCallGrace = 15 * time.Second
+)
+
+func (r *run) waitRemoval(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, removalTime)
+	defer cancel()
+	err := r.Engine.WaitRemoved(ctx, r.container)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return false, fault.New(fault.DockerFailed, fault.ExitFailure, "container %s is still being removed after %s", r.plan.Name.Resource(), removalTime).
+			Hint("remove it: `openshell gateway destroy %s`", r.plan.Name)
+	}
+	return false, err
+}
+
+// removed makes a removal idempotent.
+func removed(err error) (bool, error) {
+	if docker.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (r *run) loadImage(ctx context.Context) (bool, error) {
+	f, err := os.Open(r.plan.Archive)
+	if err != nil {
+		return false, fault.New(fault.BadValue, fault.ExitUsage, "--image-archive %s cannot be read", r.plan.Archive).Because(err)
+	}
+	defer f.Close()
+	refs, err := r.Engine.LoadImage(ctx, f, func(s string) { r.out.progress(LoadImage, s) })
+	if err != nil {
+		return false, err
+	}
+	for _, ref := range refs {
+		img, err := r.Engine.Image(ctx, ref)
+		if err != nil {
+			return false, err
+		}
+		if checkImage(ref, img) == nil {
+			r.loaded = ref
+			return true, nil
+		}
+	}
+	return true, fault.New(fault.BadValue, fault.ExitUsage, "--image-archive %s holds no node image", r.plan.Archive)
+}
+
+func (r *run) pullImage(ctx context.Context) (bool, error) {
+	ref := r.settings.Image.Ref
+	err := r.Engine.PullImage(ctx, ref, func(s string) { r.out.progress(PullImage, s) })
+	if err != nil && !docker.IsUnreachable(err) && ctx.Err() == nil {
+		return false, fault.New(fault.ImageMissing, fault.ExitFailure, "the node image %s is neither there nor can it be pulled", ref).
+			Hint("load it from a file: `openshell gateway start %s --image-archive FILE`", r.plan.Name).Because(err)
+	}
+	return err == nil, err
+}
+
+func (r *run) stopContainer(ctx context.Context) (bool, error) {
+	return r.stopGracefully(ctx, r.container, r.plan.Was == Paused)
+}
+
+// stopGracefully stops a container; a paused one cannot hear the signal.
+func (m *Manager) stopGracefully(ctx context.Context, container string, paused bool) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout+stopCallGrace)
+	defer cancel()
+	if paused {
+		if err := m.Engine.UnpauseContainer(ctx, container); err != nil {
+			return false, err
+		}
+	}
+	return removed(m.Engine.StopContainer(ctx, container, stopTimeout))
+}
+
+func (r *run) writeSettings(ctx context.Context) error {
+	return r.Engine.WriteFile(ctx, r.container, nodeapi.SettingsFile, settingsMode, r.settings.Encode())
+}
+
+func (r *run) removeContainer(ctx context.Context) (bool, error) {
+	changed, err := removed(r.Engine.RemoveContainer(ctx, r.container))
+	if err == nil {
+		r.container = ""
+	}
+	return changed, err
+}
+
+func (r *run) createNetwork(ctx context.Context) (bool, error) {
+	r.made.network = true
+	err := r.Engine.CreateNetwork(ctx, r.plan.Name.Resource(), r.settings.Network.Subnet, r.plan.Name.Labels(r.Version))
+	return err == nil, err
+}
+
+func (r *run) createVolume(ctx context.Context) (bool, error) {
+	r.made.volume = true
+	err := r.Engine.CreateVolume(ctx, r.plan.Name.Resource(), r.plan.Name.Labels(r.Version))
+	return err == nil, err
+}
+
+func (r *run) createContainer(ctx context.Context) (bool, error) {
+	r.made.container = true
+	// Until there is an id the name will do: nobody else has it.
+	r.container = r.plan.Name.Resource()
+	id, err := r.Engine.CreateContainer(ctx, containerSpec(r.settings, r.plan.Name.Labels(r.Version)))
+	if docker.IsConflict(err) {
+		// Another user's openshell was faster. What is there now is theirs.
+		r.made, r.container = made{}, ""
+	}
+	if err != nil {
+		return false, err
+	}
+	r.container = id
+	return true, nil
+}
+
+func (r *run) startContainer(ctx context.Context) (bool, error) {
+	r.made.started = true
+	err := r.Engine.StartContainer(ctx, r.container)
+	if !docker.IsPortInUse(err) {
+		return err == nil, err
+	}
+	taken, _ := docker.PortOf(err)
+	for _, p := range publishedPorts(r.settings) {
+		by, held := r.System.PortHolder(p.Bind, p.Host, p.Proto)
+		if !held && p.Host != taken {
+			continue
+		}
+		if by == "" {
+			by = "another process"
+		}
+		if name, lookErr := r.publisherOf(ctx, p); lookErr == nil && name != "" {
+			by = "container " + name
+		}
+		return false, portError(r.plan.Name, p, by)
+	}
+	return false, err
+}
+
+func (r *run) reconcileSecrets(ctx context.Context) (bool, error) {
+	select {
+	case <-r.apiUp:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, secretsTime)
+	defer cancel()
+	cluster, err := r.Cluster.Connect(ctx, r.container)
+	if err != nil {
+		return false, clusterError(ctx, err)
+	}
+	defer cluster.Close()
+	result, err := cluster.Reconcile(ctx, ClusterWant{NodeName: r.plan.Name.Hostname(), Hosts: certificateHosts(r.settings)})
+	for _, what := range result.Changed {
+		r.out.progress(ReconcileSecrets, what)
+	}
+	for _, w := range result.Warnings {
+		r.out.warn(w)
+	}
+	if err != nil {
+		return false, clusterError(ctx, err)
+	}
+	r.bundle, r.rolled = result.Bundle, result.Rolled
+	return len(result.Changed) > 0 || result.Rolled, nil
+}
+
+// clusterError is an error of the Kubernetes API, unless Docker was at fault or
+// the run ends anyway.
+func clusterError(ctx context.Context, err error) error {
+	var d *docker.Error
+	var f *fault.Error
+	if errors.As(err, &d) || errors.As(err, &f) || errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	return fault.New(fault.ClusterError, fault.ExitFailure, "the gateway's Secrets could not be verified").Because(err)
+}
+
+// writeHostFiles ends with an answer of the server that read the new Secrets,
+// if it had to be restarted for them.
+func (r *run) writeHostFiles(ctx context.Context) (bool, error) {
+	r.made.hostFiles = true
+	changed, err := r.Host.WriteBundle(r.plan.Name, r.bundle)
+	if err != nil || !r.rolled {
+		return changed, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, secretsTime)
+	defer cancel()
+	w := newWait()
+	r.pollEndpoint(ctx, w)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return changed, fault.New(fault.Unhealthy, fault.ExitFailure, "gateway %s does not answer since its Secrets were replaced", r.plan.Name)
+	}
+	return changed, ctx.Err()
+}
+
+// removeHostFiles also forgets the selection.
+func (r *run) removeHostFiles() (bool, error) {
+	if err := r.Host.Remove(r.plan.Name); err != nil {
+		return false, err
+	}
+	return true, r.Host.ClearActive(r.plan.Name)
+}
+
+func (r *run) markInitialized(ctx context.Context) (bool, error) {
+	now := time.Now().UTC().Truncate(time.Second)
+	r.settings.Initialized = &now
+	if err := r.writeSettings(ctx); err != nil {
+		r.settings.Initialized = nil
+		return false, err
+	}
+	// From here on it is the user's gateway: nothing is taken back.
+	r.made = made{}
+	return true, nil
+}
+
+func (r *run) writeMetadata() (bool, error) {
+	s := r.settings
+	changed, err := r.Host.WriteMetadata(s.Name, hostconfig.Metadata{
+		Name: s.Name, Endpoint: r.endpoint(), Port: s.Port, Bind: s.Bind, HTTPPort: s.HTTPPort, VPNPort: s.VPNPort,
+		Version: s.Image.Version, UpdatedAt: time.Now().UTC().Truncate(time.Second),
+	})
+	if err != nil {
+		return false, fmt.Errorf("metadata: %w", err)
+	}
+	return changed, nil
+}

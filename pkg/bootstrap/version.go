@@ -1,0 +1,35 @@
+package bootstrap
+
+import (
+	"cmp"
+	"regexp"
+	"strconv"
+)
+
+// A version is vMAJOR.MINOR.PATCH, with the number of commits since that tag
+// where there are any: v0.3.0-12-g1a2b3c4, as `git describe` writes it.
+var versionForm = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)(?:-(\d+)-g[0-9a-f]+)?(?:-dirty)?$`)
+
+// compareVersions orders two versions; ok is false when one of them has no
+// place in the order, as "dev" has none.
+func compareVersions(a, b string) (order int, ok bool) {
+	x, y := versionForm.FindStringSubmatch(a), versionForm.FindStringSubmatch(b)
+	if x == nil || y == nil {
+		return 0, false
+	}
+	for i := 1; i < len(x); i++ {
+		if c := cmp.Compare(number(x[i]), number(y[i])); c != 0 {
+			return c, true
+		}
+	}
+	return 0, true
+}
+
+// number is the value of a group of digits; an absent one is 0.
+func number(digits string) uint64 {
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil && digits != "" {
+		return 1 << 32
+	}
+	return n
+}
