@@ -83,7 +83,7 @@ func portTaken(msg string) bool {
 // ports are the forms in which the engine names a host port, the host's
 // address before it: 1.2.3.4, [::1] or nothing.
 var ports = []*regexp.Regexp{
-	regexp.MustCompile(`bind for (?:\[[^\]]*\]|[^\s:\[\]]*):(\d{1,5})\b`),
+	regexp.MustCompile(`bind for \S*?:(\d{1,5})(?: failed|: )`), // ":::8080" over IPv6
 	regexp.MustCompile(`exposing port (?:tcp|udp) (?:\[[^\]]*\]|[^\s:\[\]]*):(\d{1,5})\b`),
 	regexp.MustCompile(`listen (?:tcp|udp)[46]? (?:\[[^\]]*\]|[^\s:\[\]]*):(\d{1,5})\b`),
 	regexp.MustCompile(`host port(?: for)? (?:\[[^\]]*\]|[^\s:\[\]]*):(\d{1,5})\b`),
