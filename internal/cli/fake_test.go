@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"openshell.ai/openshell/pkg/bootstrap"
+	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+// fakeEngine answers from a file, so that a script can say what there is and
+// read back what was asked. Its gateways live in memory only.
+type fakeEngine struct {
+	Gateways map[gateway.Name]bootstrap.Status `json:"gateways"`
+	Started  bootstrap.StartResult             `json:"started"`
+	Events   []bootstrap.Event                 `json:"events"`
+	Checks   []nodeapi.Check                   `json:"checks"`
+	Log      string                            `json:"log"`
+	Exit     int                               `json:"exit"`
+	Fail     *fault.Error                      `json:"fail"`
+	Hang     bool                              `json:"hang"` // until interrupted
+
+	asked io.Writer
+}
+
+// readFake reads the file; an empty path is a Docker without gateways.
+func readFake(path, asked string) (*fakeEngine, error) {
+	f := &fakeEngine{asked: io.Discard}
+	if asked != "" {
+		file, err := os.OpenFile(asked, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		f.asked = file
+	}
+	if path == "" {
+		return f, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return f, json.Unmarshal(data, f)
+}
+
+func (f *fakeEngine) ask(ctx context.Context, format string, args ...any) error {
+	fmt.Fprintf(f.asked, format+"\n", args...)
+	if f.Hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if f.Fail != nil {
+		return f.Fail
+	}
+	return nil
+}
+
+func (f *fakeEngine) word(name gateway.Name) bootstrap.Word {
+	if status, ok := f.Gateways[name]; ok {
+		return status.Word
+	}
+	return bootstrap.Absent
+}
+
+func (f *fakeEngine) Start(ctx context.Context, opts bootstrap.StartOptions, sink bootstrap.Sink) (bootstrap.StartResult, error) {
+	for _, event := range f.Events {
+		sink.Event(event)
+	}
+	asked, err := json.Marshal(opts)
+	if err != nil {
+		return bootstrap.StartResult{}, err
+	}
+	result := f.Started
+	result.Name = opts.Name
+	return result, f.ask(ctx, "start %s", asked)
+}
+
+func (f *fakeEngine) Stop(ctx context.Context, name gateway.Name, _ bootstrap.Sink) (bootstrap.Word, error) {
+	return f.word(name), f.ask(ctx, "stop %s", name)
+}
+
+func (f *fakeEngine) Destroy(ctx context.Context, name gateway.Name, _ bootstrap.Sink) (bootstrap.Word, error) {
+	return f.word(name), f.ask(ctx, "destroy %s", name)
+}
+
+func (f *fakeEngine) Restore(ctx context.Context, name gateway.Name, aside string, _ bootstrap.Sink) (string, error) {
+	return "aside-20260202T000000Z", f.ask(ctx, "restore %s %s", name, aside)
+}
+
+func (f *fakeEngine) Status(ctx context.Context, name gateway.Name) (bootstrap.Status, error) {
+	status, ok := f.Gateways[name]
+	if !ok {
+		status = bootstrap.Status{Word: bootstrap.Absent, Checks: []nodeapi.Check{}}
+	}
+	status.Name = name
+	return status, f.ask(ctx, "status %s", name)
+}
+
+func (f *fakeEngine) List(ctx context.Context) ([]bootstrap.Summary, error) {
+	var list []bootstrap.Summary
+	for name, status := range f.Gateways {
+		list = append(list, bootstrap.Summary{Name: name, Word: status.Word, Endpoint: status.Endpoint, Active: status.Active})
+	}
+	slices.SortFunc(list, func(a, b bootstrap.Summary) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return list, f.ask(ctx, "list")
+}
+
+func (f *fakeEngine) Select(ctx context.Context, name gateway.Name) error {
+	return f.ask(ctx, "select %s", name)
+}
+
+func (f *fakeEngine) Logs(ctx context.Context, name gateway.Name, tail int, follow bool, w io.Writer) error {
+	io.WriteString(w, f.Log)
+	return f.ask(ctx, "logs %s tail=%d follow=%v", name, tail, follow)
+}
+
+func (f *fakeEngine) Exec(ctx context.Context, name gateway.Name, argv []string, stdio bootstrap.Stdio) (int, error) {
+	io.Copy(stdio.Out, stdio.In)
+	return f.Exit, f.ask(ctx, "exec %s tty=%v %s", name, stdio.TTY, strings.Join(argv, " "))
+}
+
+func (f *fakeEngine) Check(ctx context.Context, name gateway.Name) ([]nodeapi.Check, error) {
+	return f.Checks, f.ask(ctx, "check %s", name)
+}
+
+func (f *fakeEngine) Info(context.Context) (docker.Info, error) {
+	return docker.Info{ServerVersion: "20.10.24", APIVersion: "1.41"}, nil
+}
+
+func (f *fakeEngine) Close() error { return nil }
+
+// fakeDeps are the real ones but for Docker, which is the file $FAKE, and the
+// clock. FAKE_TTY pretends that the streams are a terminal.
+func fakeDeps() Deps {
+	deps := systemDeps()
+	deps.Version = "v1.2.3"
+	deps.Now = func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+	deps.Engine = func(context.Context) (Engine, error) {
+		engine, err := readFake(os.Getenv("FAKE"), os.Getenv("ASKED"))
+		if err != nil {
+			return nil, errors.Join(errors.New("fake"), err)
+		}
+		return engine, nil
+	}
+	if os.Getenv("FAKE_TTY") != "" {
+		deps.InTTY, deps.ErrTTY = true, true
+	}
+	return deps
+}
