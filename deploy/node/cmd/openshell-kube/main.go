@@ -1,0 +1,48 @@
+// Command openshell-kube is upstream Kubernetes, unmodified, in one binary:
+// "control-plane" and "node" are run by openshell-node, and under the name
+// kubectl it is kubectl.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"k8s.io/component-base/cli"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+
+	"openshell.ai/openshell/deploy/node/internal/controlplane"
+	"openshell.ai/openshell/deploy/node/internal/kubenode"
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/deploy/node/internal/report"
+)
+
+func main() {
+	if filepath.Base(os.Args[0]) == "kubectl" {
+		os.Exit(cli.Run(kubectl.NewDefaultKubectlCommand()))
+	}
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	roles := map[string]func(context.Context, layout.Node, *report.Reporter) error{
+		"control-plane": controlplane.Run,
+		"node":          kubenode.Run,
+	}
+	if len(args) != 1 || roles[args[0]] == nil {
+		return fmt.Errorf("usage: openshell-kube control-plane|node")
+	}
+	node, err := layout.Load()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return roles[args[0]](ctx, node, report.New())
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/deploy/node/internal/node"
+	"openshell.ai/openshell/deploy/node/internal/status"
+	"openshell.ai/openshell/deploy/node/internal/volume"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+var errUsage = errors.New("wrong arguments: run openshell-node without any for help")
+
+func printStatus(ctx context.Context, _ []string) error {
+	body, err := status.Get(ctx, "/v1/status")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(os.Stdout, body)
+	return err
+}
+
+// watch ends with its stdin, because an exec that lost its client is not
+// ended by Docker.
+func watch(ctx context.Context, _ []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	body, err := status.Get(ctx, "/v1/watch")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(os.Stdout, body)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func healthcheck(ctx context.Context, _ []string) error {
+	body, err := status.Get(ctx, "/v1/status")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	var st nodeapi.Status
+	if err := json.NewDecoder(body).Decode(&st); err != nil {
+		return err
+	}
+	if wrong := node.Healthcheck(st); wrong != "" {
+		fmt.Print(wrong)
+		return errors.New("unhealthy")
+	}
+	return nil
+}
+
+// dial connects stdio to the API server until either side ends.
+func dial(ctx context.Context, args []string) error {
+	if len(args) != 1 || args[0] != "api" {
+		return errUsage
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(nodeapi.APIServerPort)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	done := make(chan error, 2)
+	go func() {
+		_, err := io.Copy(conn, os.Stdin)
+		done <- err
+	}()
+	go func() {
+		_, err := io.Copy(os.Stdout, conn)
+		done <- err
+	}()
+	return <-done
+}
+
+// kubectl becomes kubectl.
+func kubectl(_ context.Context, args []string) error {
+	environ := append(os.Environ(), "KUBECONFIG="+nodeapi.AdminKubeconfig)
+	return syscall.Exec(layout.KubeBinary, append([]string{"kubectl"}, args...), environ)
+}
+
+func volumeCommand(_ context.Context, args []string) error {
+	v := volume.Volume{Root: nodeapi.VolumeRoot}
+	switch {
+	case len(args) == 1 && args[0] == "asides":
+		asides, err := v.Asides()
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(asides)
+	case len(args) == 2 && args[0] == "set-aside":
+		if err := v.SetAside(args[1]); err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(map[string]string{"aside": args[1]})
+	case len(args) == 3 && args[0] == "restore":
+		had, err := v.Restore(args[1], args[2])
+		if err != nil {
+			return err
+		}
+		aside := args[2]
+		if !had {
+			aside = ""
+		}
+		return json.NewEncoder(os.Stdout).Encode(map[string]string{"aside": aside})
+	}
+	return errUsage
+}

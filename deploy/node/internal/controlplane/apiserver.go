@@ -1,0 +1,75 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/pflag"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/component-base/cli/flag"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+
+	"openshell.ai/openshell/deploy/node/internal/certs"
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+// parse sets the flags of a component as its command line would. The commands
+// themselves cannot be used: each installs a signal handler, of which a process
+// may have one.
+func parse(sets flag.NamedFlagSets, args []string) error {
+	all := pflag.NewFlagSet("component", pflag.ContinueOnError)
+	for _, set := range sets.FlagSets {
+		all.AddFlagSet(set)
+	}
+	return all.Parse(args)
+}
+
+func apiServerArgs(node layout.Node) []string {
+	return []string{
+		"--etcd-servers=unix://" + layout.EtcdSocket,
+		"--etcd-compaction-interval=0", // etcd compacts by itself
+		"--advertise-address=" + node.IP.String(),
+		"--bind-address=0.0.0.0",
+		fmt.Sprintf("--secure-port=%d", nodeapi.APIServerPort),
+		"--tls-cert-file=" + layout.Cert(certs.APIServer),
+		"--tls-private-key-file=" + layout.Key(certs.APIServer),
+		"--client-ca-file=" + certs.CACert,
+		"--kubelet-client-certificate=" + layout.Cert(certs.APIServerKubelet),
+		"--kubelet-client-key=" + layout.Key(certs.APIServerKubelet),
+		"--kubelet-certificate-authority=" + certs.CACert,
+		// The node's name is in no DNS.
+		"--kubelet-preferred-address-types=InternalIP",
+		"--service-account-issuer=https://kubernetes.default.svc." + layout.ClusterDomain,
+		"--service-account-key-file=" + certs.TokenKey,
+		"--service-account-signing-key-file=" + certs.TokenKey,
+		"--service-cluster-ip-range=" + node.Settings.Network.ServiceCIDR.String(),
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+		"--anonymous-auth=false",
+		"--profiling=false",
+		"--allow-privileged=false",
+		"--endpoint-reconciler-type=lease",
+		"--event-ttl=1h",
+		"--shutdown-delay-duration=0s",
+	}
+}
+
+func runAPIServer(ctx context.Context, node layout.Node) error {
+	opts := options.NewServerRunOptions()
+	if err := parse(opts.Flags(), apiServerArgs(node)); err != nil {
+		return err
+	}
+	if err := opts.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
+		return err
+	}
+	completed, err := opts.Complete(ctx)
+	if err != nil {
+		return err
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		return utilerrors.NewAggregate(errs)
+	}
+	return apiserver.Run(ctx, completed)
+}

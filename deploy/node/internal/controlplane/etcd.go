@@ -1,0 +1,114 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+// One member elects itself: it need not wait as long as a cluster over a
+// network would.
+const (
+	etcdTick     = 10  // ms
+	etcdElection = 100 // ms
+	etcdQuota    = 2 << 30
+)
+
+// etcdConfig listens on a unix socket only. fsync stays on: what the API
+// acknowledged survives a kill.
+func etcdConfig(onFatal func(string)) (*embed.Config, error) {
+	cfg := embed.NewConfig()
+	cfg.Name = "openshell"
+	cfg.Dir = layout.EtcdDir
+	client := url.URL{Scheme: "unix", Host: "", Path: layout.EtcdSocket}
+	cfg.ListenClientUrls = []url.URL{client}
+	cfg.AdvertiseClientUrls = []url.URL{client}
+	// A peer listener is mandatory. It takes any free port of the loopback and
+	// nobody ever connects to it.
+	peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
+	advertised := url.URL{Scheme: "http", Host: "127.0.0.1:2380"}
+	cfg.ListenPeerUrls = []url.URL{peer}
+	cfg.AdvertisePeerUrls = []url.URL{advertised}
+	cfg.InitialCluster = cfg.Name + "=" + advertised.String()
+	cfg.TickMs = etcdTick
+	cfg.ElectionMs = etcdElection
+	cfg.QuotaBackendBytes = etcdQuota
+	cfg.AutoCompactionMode = "periodic"
+	cfg.AutoCompactionRetention = "1h"
+	logger, err := zap.Config{
+		Level: zap.NewAtomicLevelAt(zap.WarnLevel), Encoding: "json", EncoderConfig: zap.NewProductionEncoderConfig(),
+		OutputPaths: []string{"stderr"}, ErrorOutputPaths: []string{"stderr"},
+	}.Build(zap.Hooks(func(e zapcore.Entry) error {
+		// etcd ends the process itself when it cannot open its data.
+		if e.Level >= zapcore.DPanicLevel {
+			onFatal(e.Message)
+		}
+		return nil
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("etcd logger: %w", err)
+	}
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
+	return cfg, nil
+}
+
+// errUnreadable marks data of etcd that cannot be opened.
+var errUnreadable = errors.New("etcd cannot open its data")
+
+// startEtcd returns when etcd serves. Its data being unreadable is reported
+// through fail, whichever way etcd chooses to say so.
+func startEtcd(ctx context.Context, fail func(nodeapi.Failure)) (server *embed.Etcd, err error) {
+	serving := false
+	unreadable := func(reason string) {
+		if !serving {
+			fail(nodeapi.Failure{ID: nodeapi.FailureStateUnreadable, Message: "etcd cannot open its data: " + reason})
+		}
+	}
+	defer func() {
+		// bbolt panics on a damaged page.
+		if r := recover(); r != nil {
+			unreadable(fmt.Sprint(r))
+			err = fmt.Errorf("%w: %v", errUnreadable, r)
+		}
+	}()
+	cfg, err := etcdConfig(unreadable)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("etcd directory: %w", err)
+	}
+	server, err = embed.StartEtcd(cfg)
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		fail(nodeapi.Failure{ID: nodeapi.FailureDiskFull, Message: "etcd: no space left on the volume"})
+		return nil, err
+	case err != nil:
+		unreadable(err.Error())
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	select {
+	case <-server.Server.ReadyNotify():
+		serving = true
+		return server, nil
+	case err := <-server.Err():
+		return nil, fmt.Errorf("etcd: %w", err)
+	case <-ctx.Done():
+		server.Close()
+		return nil, ctx.Err()
+	case <-time.After(time.Minute):
+		server.Close()
+		return nil, errors.New("etcd: not ready after a minute")
+	}
+}

@@ -1,0 +1,61 @@
+// Package controlplane runs etcd, the API server, the controller manager and
+// the scheduler in one process, in the order of their readiness.
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"openshell.ai/openshell/deploy/node/internal/certs"
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/deploy/node/internal/parts"
+	"openshell.ai/openshell/deploy/node/internal/report"
+	"openshell.ai/openshell/deploy/node/internal/storage"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+const (
+	// closing is how long the API server may finish requests. What it
+	// acknowledged is in etcd already.
+	closing = time.Second
+)
+
+// Run returns when ctx ends, nil, or when a component does, its error.
+func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error {
+	etcd, err := startEtcd(ctx, reporter.Failure)
+	if err != nil {
+		return err
+	}
+	reporter.Milestone(nodeapi.Etcd)
+	defer etcd.Close()
+
+	running := parts.New(ctx)
+	defer running.Stop(closing)
+	running.Run("kube-apiserver", func(ctx context.Context) error { return runAPIServer(ctx, node) })
+
+	config, err := clientcmd.BuildConfigFromFlags("", layout.Kubeconfig(certs.Controllers))
+	if err != nil {
+		return err
+	}
+	config.QPS = -1
+	if err := parts.WaitReadable(ctx, config, running.Ended()); err != nil {
+		return err
+	}
+	reporter.Milestone(nodeapi.API)
+
+	running.Run("kube-controller-manager", func(ctx context.Context) error { return runControllers(ctx, node) })
+	running.Run("kube-scheduler", runScheduler)
+	running.Run("storage", func(ctx context.Context) error { return storage.Run(ctx, config, node) })
+
+	select {
+	case err := <-running.Ended():
+		return err
+	case err := <-etcd.Err():
+		return fmt.Errorf("etcd: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}

@@ -1,0 +1,99 @@
+package kubenode
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+	"k8s.io/kubernetes/cmd/kubelet/app/options"
+	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
+
+	"openshell.ai/openshell/deploy/node/internal/certs"
+	"openshell.ai/openshell/deploy/node/internal/layout"
+)
+
+const maxPods = 250
+
+func kubeletServer(node layout.Node) (*options.KubeletServer, error) {
+	flags := options.NewKubeletFlags()
+	flags.KubeConfig = layout.Kubeconfig(certs.NodeAgent)
+	flags.HostnameOverride = node.Name
+	flags.NodeIP = node.IP.String()
+	flags.RootDirectory = layout.KubeletDir
+	flags.CertDirectory = layout.RunDir + "/kubelet-pki"
+
+	config, err := options.NewKubeletConfiguration()
+	if err != nil {
+		return nil, err
+	}
+	configure(config, node)
+	return &options.KubeletServer{KubeletFlags: *flags, KubeletConfiguration: *config}, nil
+}
+
+func configure(c *kubeletconfig.KubeletConfiguration, node layout.Node) {
+	c.Address = node.IP.String()
+	c.HealthzPort = 0
+	c.ReadOnlyPort = 0
+	c.TLSCertFile = layout.Cert(certs.Kubelet)
+	c.TLSPrivateKeyFile = layout.Key(certs.Kubelet)
+	// Only the API server has a client certificate of the node's authority
+	// that is meant for the kubelet; no token is accepted.
+	c.Authentication.Anonymous.Enabled = false
+	c.Authentication.Webhook.Enabled = false
+	c.Authentication.X509.ClientCAFile = certs.CACert
+	c.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeAlwaysAllow
+	c.RotateCertificates = false
+	c.ServerTLSBootstrap = false
+
+	c.ContainerRuntimeEndpoint = "unix://" + layout.ContainerdSocket
+	c.CgroupDriver = "cgroupfs"
+	c.FailCgroupV1 = false
+	c.FailSwapOn = false
+	c.OOMScoreAdj = 0 // lowering it needs CAP_SYS_RESOURCE
+	c.ProtectKernelDefaults = false
+	c.MakeIPTablesUtilChains = false // kube-proxy runs on nftables
+	c.EnforceNodeAllocatable = []string{"none"}
+
+	c.ClusterDomain = layout.ClusterDomain
+	c.ClusterDNS = []string{layout.DNSAddress}
+	c.ResolverConfig = layout.ResolvConf
+	c.MaxPods = maxPods
+	c.PodLogsDir = layout.PodLogDir
+	c.SerializeImagePulls = false
+
+	// Images and pods cannot be brought back once they are evicted: the CLI and
+	// the health check watch the disk instead.
+	c.ImageGCHighThresholdPercent = 100
+	c.ImageGCLowThresholdPercent = 99
+	c.EvictionHard = map[string]string{
+		"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%", "imagefs.inodesFree": "0%",
+	}
+
+	// What people wait for when a gateway comes back.
+	c.NodeStatusUpdateFrequency = metav1.Duration{Duration: 10 * time.Second}
+	c.SyncFrequency = metav1.Duration{Duration: time.Minute}
+	c.RegistryPullQPS = 0
+	c.KubeAPIQPS = 500
+	c.KubeAPIBurst = 1000
+}
+
+func runKubelet(ctx context.Context, node layout.Node) error {
+	for _, dir := range []string{layout.KubeletDir, layout.PodLogDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("kubelet directory: %w", err)
+		}
+	}
+	server, err := kubeletServer(node)
+	if err != nil {
+		return err
+	}
+	dependencies, err := kubelet.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)
+	if err != nil {
+		return err
+	}
+	return kubelet.Run(ctx, server, dependencies, utilfeature.DefaultFeatureGate)
+}

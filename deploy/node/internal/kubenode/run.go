@@ -1,0 +1,106 @@
+// Package kubenode runs what makes the container a Kubernetes node: the
+// preloaded images, the kubelet, kube-proxy, the resolver of pods, and the
+// charts. It needs containerd to listen; it waits for the API by itself.
+package kubenode
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"openshell.ai/openshell/deploy/node/internal/certs"
+	"openshell.ai/openshell/deploy/node/internal/charts"
+	"openshell.ai/openshell/deploy/node/internal/images"
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/deploy/node/internal/parts"
+	"openshell.ai/openshell/deploy/node/internal/report"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+// closing is how long the components may take to end. Nothing they hold is
+// lost: it is all in the API.
+const closing = 500 * time.Millisecond
+
+// Run returns when ctx ends and every container is stopped, nil, or when a
+// component ends, its error.
+func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error {
+	config, err := clientcmd.BuildConfigFromFlags("", layout.Kubeconfig(certs.Controllers))
+	if err != nil {
+		return err
+	}
+	config.QPS = -1
+	importer, err := images.NewImporter()
+	if err != nil {
+		return err
+	}
+	defer importer.Close()
+
+	imported := make(chan error, 1)
+	go func() { imported <- importNeeded(ctx, importer, reporter) }()
+
+	running := parts.New(ctx)
+	if err := parts.WaitReadable(ctx, config, running.Ended()); err != nil {
+		return err
+	}
+	running.Run("kube-proxy", func(ctx context.Context) error { return runProxy(ctx, node) })
+	// A pod whose image is not there yet would be retried with a back-off.
+	if err := <-imported; err != nil {
+		return err
+	}
+	running.Run("kubelet", func(ctx context.Context) error { return runKubelet(ctx, node) })
+	deployer, err := charts.New(config, importer, reporter)
+	if err != nil {
+		return err
+	}
+	running.Run("charts", deployer.Run)
+	running.Run("dns", runDNS)
+	running.Run("images", func(ctx context.Context) error { return importRest(ctx, importer) })
+
+	select {
+	case err = <-running.Ended():
+	case <-ctx.Done():
+	}
+	running.Stop(closing)
+	if ctx.Err() != nil {
+		stopContainers()
+	}
+	return err
+}
+
+// importNeeded makes the images available that the gateway server needs.
+func importNeeded(ctx context.Context, importer *images.Importer, reporter *report.Reporter) error {
+	index, err := images.Load()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{images.Pause, images.Server} {
+		image, err := index.Find(name)
+		if err != nil {
+			return err
+		}
+		if err := importer.Ensure(ctx, image); err != nil {
+			return err
+		}
+	}
+	reporter.Milestone(nodeapi.Images)
+	return nil
+}
+
+// importRest makes the other images available, which nobody waits for.
+func importRest(ctx context.Context, importer *images.Importer) error {
+	index, err := images.Load()
+	if err != nil {
+		return err
+	}
+	for _, image := range index.Images {
+		if err := importer.Ensure(ctx, image); err != nil {
+			return fmt.Errorf("preloaded images: %w", err)
+		}
+	}
+	slog.Info("preloaded images are there")
+	<-ctx.Done()
+	return nil
+}

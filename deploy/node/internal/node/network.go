@@ -1,0 +1,59 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"openshell.ai/openshell/deploy/node/internal/layout"
+)
+
+// writeNetworkConfig prepares what pods need of the network: the CNI
+// configuration and the resolver file. Address leases live in memory, so that
+// none of a former boot is left. The bridge needs no portmap: nothing asks for
+// host ports.
+func writeNetworkConfig(node layout.Node) error {
+	if err := os.MkdirAll(layout.CNIConfDir, 0o755); err != nil {
+		return fmt.Errorf("pod network: %w", err)
+	}
+	conflist := fmt.Sprintf(`{
+  "cniVersion": "1.0.0",
+  "name": "openshell",
+  "plugins": [{
+    "type": "bridge",
+    "bridge": "cni0",
+    "isGateway": true,
+    "ipMasq": true,
+    "ipMasqBackend": "nftables",
+    "hairpinMode": true,
+    "ipam": {
+      "type": "host-local",
+      "dataDir": "/run/cni/ipam",
+      "ranges": [[{"subnet": %q}]],
+      "routes": [{"dst": "0.0.0.0/0"}]
+    }
+  }]
+}
+`, node.Settings.Network.PodCIDR)
+	resolver := fmt.Sprintf("nameserver %s\n", layout.DNSAddress)
+	for path, content := range map[string]string{
+		filepath.Join(layout.CNIConfDir, "10-openshell.conflist"): conflist,
+		layout.ResolvConf: resolver,
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return fmt.Errorf("pod network: %w", err)
+		}
+	}
+	return addResolverAddress()
+}
+
+// addResolverAddress gives the loopback interface the address pods ask for
+// names. After a restart of openshell-node alone it is there already.
+func addResolverAddress() error {
+	out, err := exec.Command("ip", "address", "replace", layout.DNSAddress+"/32", "dev", "lo").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("resolver address: %w: %s", err, out)
+	}
+	return nil
+}

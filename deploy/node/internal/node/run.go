@@ -1,0 +1,152 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"openshell.ai/openshell/deploy/node/internal/certs"
+	"openshell.ai/openshell/deploy/node/internal/health"
+	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/deploy/node/internal/status"
+	"openshell.ai/openshell/deploy/node/internal/supervisor"
+	"openshell.ai/openshell/pkg/nodeapi"
+	"openshell.ai/openshell/pkg/version"
+)
+
+// Kubernetes is the version of the components, stamped by the linker.
+var Kubernetes = "unknown"
+
+const (
+	lookOften    = 50 * time.Millisecond // while people wait
+	lookSeldom   = time.Second
+	impatientFor = 30 * time.Second
+)
+
+// Run boots the node and returns when ctx has ended and every process is down.
+// A node that cannot go on stays up and says why: an exit would only make
+// Docker start it again, and take the explanation with it.
+func Run(ctx context.Context) error {
+	state := status.New(version.Version, Kubernetes, time.Now)
+	checks := &lateChecker{}
+	serving, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	go func() {
+		if err := status.Serve(serving, state, checks); err != nil {
+			slog.Error("the node's socket", "error", err)
+		}
+	}()
+	state.Reach(nodeapi.Mounts)
+
+	node, client, err := prepare()
+	if err != nil {
+		state.Fail(failure(err))
+		<-ctx.Done()
+		return nil
+	}
+	checks.set(health.New(client, node.Name, node.IP))
+
+	// The processes outlive ctx: Stop ends them in order.
+	sup := supervisor.New(processes(client.Readable), observer{state}, os.Stderr)
+	sup.Start(context.Background())
+	go bootMilestones(ctx, state, checks)
+
+	<-ctx.Done()
+	state.Stopping()
+	began := time.Now()
+	sup.Stop()
+	slog.Info("stopped", "after_ms", time.Since(began).Milliseconds())
+	return nil
+}
+
+// prepare does everything that must be there before the first process.
+func prepare() (layout.Node, *health.Client, error) {
+	node, err := layout.Load()
+	if err != nil {
+		return layout.Node{}, nil, err
+	}
+	steps := []func() error{
+		func() error { return certs.Issue(node, time.Now()) },
+		writeContainerdConfig,
+		func() error { return writeNetworkConfig(node) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return layout.Node{}, nil, err
+		}
+	}
+	client, err := health.NewClient()
+	return node, client, err
+}
+
+func failure(err error) nodeapi.Failure {
+	id := nodeapi.FailureHost
+	switch {
+	case errors.Is(err, layout.ErrSettings):
+		id = nodeapi.FailureSettings
+	case errors.Is(err, syscall.ENOSPC):
+		id = nodeapi.FailureDiskFull
+	}
+	return nodeapi.Failure{ID: id, Message: err.Error()}
+}
+
+// bootMilestones turns passing checks into milestones until the last is
+// reached. The other milestones are reported by the processes themselves.
+func bootMilestones(ctx context.Context, state *status.State, checker status.Checker) {
+	milestones := map[string]nodeapi.Milestone{
+		health.API: nodeapi.API, health.Node: nodeapi.Node,
+		health.Workload: nodeapi.Workload, health.Endpoint: nodeapi.Endpoint,
+	}
+	for began := time.Now(); ; {
+		results := checker.Check(ctx)
+		reached := 0
+		for _, check := range results {
+			if m, ok := milestones[check.ID]; ok && check.OK {
+				state.Reach(m)
+				reached++
+			}
+		}
+		if reached == len(milestones) {
+			state.Checked(results)
+			return
+		}
+		every := lookOften
+		if time.Since(began) > impatientFor {
+			every = lookSeldom
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+	}
+}
+
+// observer adds the milestone of containerd, which cannot report by itself.
+type observer struct{ *status.State }
+
+func (o observer) Component(c nodeapi.Component) {
+	if c.Name == containerd && c.State == "ready" {
+		o.Reach(nodeapi.Containerd)
+	}
+	o.State.Component(c)
+}
+
+// Healthcheck asks the running node and describes what is wrong; "" when
+// nothing is.
+func Healthcheck(st nodeapi.Status) string {
+	if st.Failure != nil {
+		return fmt.Sprintf("%s: %s\n", st.Failure.ID, st.Failure.Message)
+	}
+	out := ""
+	for _, c := range st.Checks {
+		if !c.OK {
+			out += fmt.Sprintf("%s: %s\n", c.ID, c.Message)
+		}
+	}
+	return out
+}

@@ -1,0 +1,87 @@
+// Package parts runs the components of one process beside each other.
+package parts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	maxParts = 16
+	askEvery = 10 * time.Millisecond
+)
+
+// Parts are components that live and die together.
+type Parts struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  chan error
+	done   []chan struct{}
+}
+
+// New returns no parts yet. They end with ctx.
+func New(ctx context.Context) *Parts {
+	ctx, cancel := context.WithCancel(ctx)
+	return &Parts{ctx: ctx, cancel: cancel, ended: make(chan error, maxParts)}
+}
+
+// Run starts a component that is to run until its context ends.
+func (p *Parts) Run(name string, component func(context.Context) error) {
+	done := make(chan struct{})
+	p.done = append(p.done, done)
+	go func() {
+		defer close(done)
+		err := component(p.ctx)
+		if p.ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("ended without an error")
+		}
+		p.ended <- fmt.Errorf("%s: %w", name, err)
+	}()
+}
+
+// Ended receives the error of a component that ended too early.
+func (p *Parts) Ended() <-chan error { return p.ended }
+
+// Stop ends the components and waits for them, but no longer than limit.
+func (p *Parts) Stop(limit time.Duration) {
+	p.cancel()
+	timeout := time.After(limit)
+	for _, done := range p.done {
+		select {
+		case <-done:
+		case <-timeout:
+			return
+		}
+	}
+}
+
+// WaitReadable waits until the API answers reads, which is earlier than its
+// /readyz: that waits for start-up hooks nothing here needs.
+func WaitReadable(ctx context.Context, config *rest.Config, ended <-chan error) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	for {
+		_, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{Limit: 1})
+		if err == nil {
+			return nil
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(askEvery):
+		}
+	}
+}
