@@ -71,7 +71,7 @@ func (c *Cluster) CreateSecret(ctx context.Context, s Secret) error {
 // provided that the Secret is still at s.ResourceVersion; else ErrConflict.
 func (c *Cluster) UpdateSecret(ctx context.Context, s Secret) error {
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": s.UID, "resourceVersion": s.ResourceVersion, "annotations": s.Annotations},
+		"metadata": map[string]any{"resourceVersion": s.ResourceVersion, "annotations": s.Annotations},
 		"data":     s.Data,
 	})
 	if err != nil {
