@@ -89,6 +89,18 @@ func TestSecretRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	s.Data, s.Annotations = map[string][]byte{"more": []byte("m")}, nil
+	if err := c.UpdateSecret(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err = c.Secret(ctx, "openshell", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Data["more"] = []byte("m")
+	if diff := cmp.Diff(want.Annotations, got.Annotations) + cmp.Diff(want.Data, got.Data); diff != "" {
+		t.Errorf("after a second update: %s", diff)
+	}
 	if err := c.DeleteSecret(ctx, got); err != nil {
 		t.Fatal(err)
 	}

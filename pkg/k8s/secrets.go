@@ -70,10 +70,15 @@ func (c *Cluster) CreateSecret(ctx context.Context, s Secret) error {
 // UpdateSecret sets the given data keys and annotations and keeps all others,
 // provided that the Secret is still at s.ResourceVersion; else ErrConflict.
 func (c *Cluster) UpdateSecret(ctx context.Context, s Secret) error {
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": s.ResourceVersion, "annotations": s.Annotations},
-		"data":     s.Data,
-	})
+	metadata := map[string]any{"resourceVersion": s.ResourceVersion}
+	object := map[string]any{"metadata": metadata}
+	if len(s.Annotations) > 0 { // in a merge patch, null removes them all
+		metadata["annotations"] = s.Annotations
+	}
+	if len(s.Data) > 0 {
+		object["data"] = s.Data
+	}
+	patch, err := json.Marshal(object)
 	if err != nil {
 		return fmt.Errorf("%s: %w", s, err)
 	}

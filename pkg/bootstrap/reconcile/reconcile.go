@@ -207,7 +207,7 @@ func (r *Result) finish(plan Plan, observed Observed, written []k8s.Secret) {
 }
 
 func readError(err error) error {
-	return fault.New(fault.ClusterError, fault.ExitFailure, "the gateway's Secrets cannot be read, so nothing was changed").Because(err)
+	return fault.New(fault.ClusterError, fault.ExitFailure, "the gateway's Secrets cannot be read").Because(err)
 }
 
 func writeError(err error) error {

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 	"pgregory.net/rapid"
 
 	"openshell.ai/openshell/pkg/bootstrap/reconcile"
@@ -70,6 +73,35 @@ func TestFreshGateway(t *testing.T) {
 	f.workload = &k8s.Workload{Ready: true}
 	if got := lines(t, f, want); got != nil {
 		t.Errorf("after the first start: %v", got)
+	}
+}
+
+// TestThroughKubernetes runs against the real adapter.
+func TestThroughKubernetes(t *testing.T) {
+	ctx := context.Background()
+	client := fake.NewClientset()
+	cluster := k8s.NewForClient(client)
+	first, err := reconcile.Run(ctx, cluster, wantAt(born))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "openshell", Name: "openshell"}}
+	if _, err := client.AppsV1().StatefulSets("openshell").Create(ctx, set, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CoreV1().Secrets("openshell").Delete(ctx, reconcile.SecretServerTLS, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	second, err := reconcile.Run(ctx, cluster, wantAt(now, "gw.example.org"))
+	if err != nil || !second.RolledOut {
+		t.Errorf("rolled out %v, error %v", second.RolledOut, err)
+	}
+	if diff := cmp.Diff(first.Bundle, second.Bundle); diff != "" {
+		t.Error("the host's bundle changed with the server's certificate")
+	}
+	third, err := reconcile.Run(ctx, cluster, wantAt(now.Add(day), "gw.example.org"))
+	if err != nil || third.Changed() {
+		t.Errorf("again: changed %v, error %v", third.Changed(), err)
 	}
 }
 
