@@ -3,8 +3,8 @@ package bootstrap
 import (
 	"net/netip"
 
+	"openshell.ai/openshell/pkg/bootstrap/doctor"
 	"openshell.ai/openshell/pkg/docker"
-	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 )
 
@@ -25,8 +25,10 @@ func (o Observed) fresh(p Plan, opts StartOptions) (Plan, error) {
 
 func (o Observed) newGateway(p Plan, opts StartOptions, action Action, want gateway.Settings) (Plan, error) {
 	p.Action = action
-	if err := o.checkEngine(); err != nil {
-		return Plan{}, err
+	if o.Engine != nil {
+		if err := preflight(doctor.Engine(*o.Engine, o.At)); err != nil {
+			return Plan{}, err
+		}
 	}
 	if want.HTTPPort == 0 && opts.HTTPPort == nil {
 		p.Warnings = append(p.Warnings, "no port from 7100 to 7199 is free: the gateway's web port is not published")
@@ -103,21 +105,6 @@ func (o Observed) newRanges(p *Plan) (gateway.Network, error) {
 	}
 	p.add(CreateNetwork, "range %s is free", n.Subnet)
 	return n, nil
-}
-
-// checkEngine refuses an engine that cannot run a node.
-func (o Observed) checkEngine() error {
-	switch e := o.Engine; {
-	case e == nil:
-		return nil
-	case e.OS != "linux":
-		return fault.New(fault.HostUnfit, fault.ExitFailure, "the Docker Engine runs %s containers; a gateway needs Linux containers", e.OS).
-			Hint("switch Docker Desktop to Linux containers")
-	case e.Rootless:
-		return fault.New(fault.HostUnfit, fault.ExitFailure, "the Docker Engine is rootless; a gateway's node cannot manage control groups there").
-			Hint("use a Docker Engine that runs as root: `docker context use default`")
-	}
-	return nil
 }
 
 // ipv4Subnet is a network's IPv4 range.

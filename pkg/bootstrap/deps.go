@@ -20,17 +20,17 @@ const (
 	imageVersionLabel = "org.opencontainers.image.version"
 )
 
-// Deps are what a Manager works with. Engine, Host and Cluster are required;
+// Deps are what a Manager works with. Engine, Host and Version are required;
 // the others have defaults that New fills in.
 type Deps struct {
 	Engine  docker.Engine
 	Host    Host
-	Cluster Connector
 	Version string // of this openshell; names the default node image
 
-	Node   Node   // the node's own report; default: by exec in the container
-	Prober Prober // the gateway's endpoint; default: HTTPS
-	System System // ports and routes of this host; default: the real ones
+	Cluster Connector // the Kubernetes API; default: by exec in the container
+	Node    Node      // the node's own report; default: by exec in the container
+	Prober  Prober    // the gateway's endpoint; default: HTTPS
+	System  System    // ports and routes of this host; default: the real ones
 }
 
 // Host keeps the gateway's files on the host. *hostconfig.Store is it. What is
@@ -117,6 +117,9 @@ type Manager struct {
 
 // New returns a Manager.
 func New(d Deps) *Manager {
+	if d.Cluster == nil {
+		d.Cluster = EngineConnector{d.Engine}
+	}
 	if d.Node == nil {
 		d.Node = engineNode{d.Engine}
 	}
