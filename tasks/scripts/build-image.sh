@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# build-image.sh [image|server|binaries]
+#
+# Builds the node image openshell/cluster:<version> (the default), or only a
+# part of it under build/image:
+#   server    images/server.tar and images/index.json, for a fast deploy
+#   binaries  the programs of the image, for the architecture in ARCH
+# Everything is incremental: Go decides what to compile, fingerprints decide the
+# rest. The size and time of each part are printed.
+set -euo pipefail
+# shellcheck source=tasks/scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+# Debian packages of the node: what its scripts and programs call.
+readonly base_packages=(
+  nginx-light openvpn easy-rsa       # edge
+  iptables nftables conntrack        # kube-proxy and the edge's rules
+  runc iproute2 ca-certificates jq
+)
+# What a sandbox starts with. Git is complete enough without the rest of Perl,
+# and a sandbox serves no Git.
+readonly sandbox_packages=(
+  bash git curl python3 ca-certificates
+  '/usr/lib/*/perl/5*' '/usr/share/perl/5*' '/usr/lib/*/libperl.so*'
+  '/usr/lib/git-core/git-daemon' '/usr/lib/git-core/git-http-backend' '/usr/lib/git-core/git-http-push'
+  '/usr/lib/git-core/git-imap-send' '/usr/lib/git-core/scalar' '/usr/bin/scalar'
+)
+# containerd without the snapshotters that need C libraries or other file systems.
+readonly containerd_tags='no_btrfs no_devmapper no_zfs no_aufs'
+readonly containerd_version_package=github.com/containerd/containerd/v2/version
+readonly version_package=openshell.ai/openshell/pkg/version
+
+# report NAME SECONDS [FILE]...: one line of the summary.
+report() {
+  local name=$1 seconds=$2 bytes=0 file
+  shift 2
+  for file in "$@"; do bytes=$((bytes + $(size_of "$file"))); done
+  printf '    %-22s %9s %5s s\n' "$name" "$(human "$bytes")" "$seconds" >&2
+}
+
+# module_version DIR MODULE: as pinned in DIR/go.mod.
+module_version() { go -C "$1" list -m -f '{{.Version}}' "$2"; }
+
+# compile DIR OUT LDFLAGS TAGS PACKAGE...: static, reproducible binaries.
+compile() {
+  local dir=$1 out=$2 ldflags=$3 tags=$4
+  shift 4
+  mkdir -p "$out"
+  CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -C "$dir" -trimpath -buildvcs=false \
+    -tags "$tags" -ldflags "-s -w $ldflags" -o "$out/" "$@"
+}
+
+build_runtime() {
+  local start=$SECONDS containerd stamp
+  containerd=$(module_version deploy/runtime github.com/containerd/containerd/v2)
+  stamp=$(fingerprint "$arch $(go env GOVERSION) $containerd_tags" deploy/runtime/go.mod deploy/runtime/go.sum)
+  if [[ ! -f $parts/runtime/$stamp ]]; then
+    say "compiling containerd $containerd and the CNI plugins ($arch)"
+    rm -rf "$parts/runtime"
+    # The package pattern "tool" is every program in go.mod's tool block.
+    compile deploy/runtime "$parts/runtime/all" \
+      "-X $containerd_version_package.Version=$containerd" "$containerd_tags" tool
+    mkdir -p "$parts/runtime/bin" "$parts/runtime/cni"
+    mv "$parts"/runtime/all/containerd* "$parts/runtime/bin/"
+    mv "$parts"/runtime/all/* "$parts/runtime/cni/"
+    rmdir "$parts/runtime/all"
+    touch "$parts/runtime/$stamp"
+  fi
+  report containerd $((SECONDS - start)) "$parts"/runtime/bin/*
+  report 'CNI plugins' 0 "$parts"/runtime/cni/*
+}
+
+build_kubernetes() {
+  local start=$SECONDS kubernetes major minor rest stamps package
+  kubernetes=$(module_version deploy/node k8s.io/kubernetes)
+  IFS=. read -r major minor rest <<<"${kubernetes#v}"
+  # Upstream leaves these to the linker; kubectl refuses a version of v0.0.0-master.
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    stamps+=" -X $package.gitVersion=$kubernetes -X $package.gitMajor=$major -X $package.gitMinor=$minor -X $package.gitTreeState=clean"
+  done
+  say "compiling Kubernetes $kubernetes ($arch; minutes the first time)"
+  compile deploy/node "$parts/kube" "${stamps# }" '' ./cmd/openshell-kube
+  report openshell-kube $((SECONDS - start)) "$parts/kube/openshell-kube"
+}
+
+build_node() {
+  local start=$SECONDS
+  compile deploy/node "$parts/node" "-X $version_package.Version=$version" '' ./cmd/openshell-node
+  report openshell-node $((SECONDS - start)) "$parts/node/openshell-node"
+}
+
+build_server() {
+  local start=$SECONDS
+  compile . "$parts/server" "-X $version_package.Version=$version" '' ./cmd/openshell-server
+  compile . "$parts/pause" '' '' ./deploy/pause
+  report openshell-server $((SECONDS - start)) "$parts/server/openshell-server"
+}
+
+# The images that pods run. The two that the first boot waits for are not
+# compressed; the sandbox's is, for size.
+pack_pause_and_server() {
+  mkdir -p "$parts/images"
+  run_mkimage image -dir "$parts/images" -arch "$arch" -name pause \
+    -file "$parts/pause/pause=/pause" -user 65535 -entrypoint /pause
+  run_mkimage image -dir "$parts/images" -arch "$arch" -name server \
+    -file "$parts/server/openshell-server=/openshell-server" -user 1000 -entrypoint /openshell-server
+}
+
+pack_sandbox() {
+  local start=$SECONDS rootfs=$1 stamp
+  stamp=$parts/images/.$(basename "$rootfs").$(fingerprint "" tasks/mkimage/*.go)
+  if [[ ! -f $stamp ]]; then
+    rm -f "$parts"/images/.sandbox-*
+    run_mkimage image -dir "$parts/images" -arch "$arch" -name sandbox -rootfs "$rootfs" -gzip \
+      -env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin -cmd /bin/bash
+    touch "$stamp"
+  fi
+  report 'sandbox image' $((SECONDS - start)) "$parts/images/sandbox.tar"
+}
+
+run_mkimage() { "$root/build/mkimage" "$@" >/dev/null; }
+
+build_mkimage() { CGO_ENABLED=0 go build -buildvcs=false -o build/mkimage ./tasks/mkimage; }
+
+# The base image is the root file system as it is; its tag is its fingerprint.
+import_base() {
+  local start=$SECONDS rootfs=$1
+  base=openshell/base:$(basename "$rootfs" .tar | sed 's/^base-//')
+  if ! docker image inspect "$base" >/dev/null 2>&1; then
+    docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$rootfs" "$base" >/dev/null
+  fi
+  report 'Debian base' $((SECONDS - start)) "$rootfs"
+}
+
+# assemble: hard links to the parts in one directory, the build's context.
+assemble() {
+  local context=$parts/context
+  rm -rf "$context"
+  mkdir -p "$context"/{runtime,kube,node,sandbox,images,charts,manifests,scripts}
+  ln "$parts"/runtime/bin/* "$context/runtime/"
+  mkdir "$context/cni"
+  ln "$parts"/runtime/cni/* "$context/cni/"
+  ln "$parts/kube/openshell-kube" "$context/kube/"
+  ln "$parts/node/openshell-node" "$context/node/"
+  ln "$parts/images/sandbox.tar" "$context/sandbox/"
+  ln "$parts"/images/{pause.tar,server.tar,index.json} "$context/images/"
+  cp -R deploy/helm/. "$context/charts/"
+  cp -R deploy/kube/manifests/. "$context/manifests/"
+  cp deploy/docker/*.sh "$context/scripts/"
+  cp deploy/docker/Dockerfile "$context/"
+  find "$context" -type d -exec chmod 0755 {} +
+  chmod -R go=u,go-w "$context"/{charts,manifests}
+  chmod 0755 "$context"/scripts/*
+}
+
+build_docker_image() {
+  local start=$SECONDS image=openshell/cluster:$version inputs
+  run_mkimage index -dir "$parts/images" pause server sandbox
+  assemble
+  inputs=$(cd "$parts/context" && find . -type f | LC_ALL=C sort | while read -r file; do
+    printf '%s %s\n' "$file" "$(sha256 <"$file")"
+  done | fingerprint_of "$base $version")
+  if [[ $(docker image inspect --format '{{index .Config.Labels "openshell.ai/inputs"}}' "$image" 2>/dev/null) == "$inputs" ]]; then
+    say "$image is up to date"
+  else
+    # The default builder, or the classic one where there is no other: both see
+    # the base image, which is in no registry.
+    BUILDX_BUILDER=$(docker context show 2>/dev/null || echo default) docker build --quiet --pull=false \
+      --build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "INPUTS=$inputs" \
+      --tag "$image" "$parts/context" >"$parts/build.log" 2>&1 || {
+      cat "$parts/build.log" >&2
+      die "docker build of $image"
+    }
+  fi
+  rm -rf "$parts/context"
+  printf '    %-22s %9s %5s s\n' "$image" "$(human "$(docker image inspect --format '{{.Size}}' "$image")")" $((SECONDS - start)) >&2
+}
+
+# fingerprint_of TEXT: of the text and standard input.
+fingerprint_of() {
+  { printf '%s\n' "$1"; cat; } | sha256
+}
+
+build_image() {
+  local log=$parts/rootfs.log rootfs_job base_tar sandbox_tar
+  say "node image openshell/cluster:$version ($arch)"
+  build_mkimage
+  # Bound by the network, so beside the compilers.
+  (
+    tasks/scripts/rootfs.sh base "$arch" "${base_packages[@]}" >"$parts/base.path" &&
+      tasks/scripts/rootfs.sh sandbox "$arch" "${sandbox_packages[@]}" >"$parts/sandbox.path"
+  ) 2>"$log" &
+  rootfs_job=$!
+  build_kubernetes
+  build_runtime
+  build_node
+  build_server
+  pack_pause_and_server
+  wait "$rootfs_job" || {
+    cat "$log" >&2
+    die "Debian root file systems"
+  }
+  base_tar=$(<"$parts/base.path")
+  sandbox_tar=$(<"$parts/sandbox.path")
+  import_base "$base_tar"
+  pack_sandbox "$sandbox_tar"
+  build_docker_image
+}
+
+main() {
+  version=$(tasks/scripts/version.sh)
+  arch=${ARCH:-$(node_arch)}
+  parts=$root/build/image/$arch
+  mkdir -p "$parts"
+  case ${1:-image} in
+    image) build_image ;;
+    server)
+      build_mkimage
+      build_server
+      pack_pause_and_server
+      run_mkimage index -dir "$parts/images" pause server
+      ;;
+    binaries)
+      build_kubernetes
+      build_runtime
+      build_node
+      build_server
+      ;;
+    *) die "usage: build-image.sh [image|server|binaries]" ;;
+  esac
+}
+main "$@"

@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# Shared by the scripts of this directory, which run with the bash of Debian
+# and with the older one of macOS. To be sourced.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+readonly root
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# sha256 of standard input, in hex.
+sha256() {
+  if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1
+}
+
+# fingerprint TEXT [FILE]...: 12 hex digits over the text and the files' contents.
+fingerprint() {
+  local text=$1 file
+  shift
+  {
+    printf '%s\n' "$text"
+    for file in "$@"; do sha256 <"$file"; done
+  } | sha256 | cut -c1-12
+}
+
+# human BYTES: megabytes, as Docker counts them.
+human() { awk -v n="$1" 'BEGIN { printf "%.1f MB", n / 1e6 }'; }
+
+size_of() { wc -c <"$1" | tr -d ' '; }
+
+# is_root: may packages be installed and daemons be started?
+is_root() { [[ $(id -u) -eq 0 ]]; }
+
+# is_debian: a system of the Debian family, with apt.
+is_debian() { [[ -r /etc/debian_version ]] && have apt-get; }
+
+# apt_install PACKAGE...: quietly, without a question; the log is shown when it fails.
+apt_install() {
+  local log=$root/build/apt.log
+  mkdir -p "$root/build"
+  if ! {
+    apt-get update -q &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
+  } >"$log" 2>&1; then
+    cat "$log" >&2
+    die "apt-get could not install: $*"
+  fi
+}
+
+# node_arch: architecture of the machine that runs the engine's containers, as in GOARCH.
+node_arch() { docker version --format '{{.Server.Arch}}'; }
