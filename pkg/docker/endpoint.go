@@ -46,7 +46,7 @@ func discover(getenv func(string) string, goos string) (endpoint, error) {
 		}
 	}
 	if name == "" || name == "default" {
-		return usual(getenv, goos)
+		return firstSocket(sockets(getenv, goos), goos)
 	}
 	host, err := contextHost(dir, name)
 	if err != nil {
@@ -55,7 +55,7 @@ func discover(getenv func(string) string, goos string) (endpoint, error) {
 			Hint("`docker context ls` lists the contexts, `docker context use default` leaves this one").Because(err)
 	}
 	if host == "" {
-		return usual(getenv, goos)
+		return firstSocket(sockets(getenv, goos), goos)
 	}
 	return local(host, fmt.Sprintf("the Docker context %q", name))
 }
@@ -129,10 +129,9 @@ func metaHost(data []byte) (string, error) {
 	return meta.Endpoints["docker"].Host, nil
 }
 
-// usual picks the first of the usual sockets that exists, whether or not it
-// answers: with another engine in its place a gateway would look absent.
-func usual(getenv func(string) string, goos string) (endpoint, error) {
-	candidates := sockets(getenv, goos)
+// firstSocket picks the first that exists, whether or not it answers: with
+// another engine in its place a gateway would look absent.
+func firstSocket(candidates []string, goos string) (endpoint, error) {
 	for _, path := range candidates {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return endpoint{scheme(goos) + filepath.ToSlash(path), "the usual places of its socket"}, nil

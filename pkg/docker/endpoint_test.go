@@ -162,6 +162,22 @@ func TestSocketsAreTriedInOneOrder(t *testing.T) {
 	}
 }
 
+func TestFirstSocketThatExistsIsTaken(t *testing.T) {
+	m := newMachine(t)
+	at := func(p string) string { return filepath.Join(m.home, p) }
+	m.write(t, "second.sock", "")
+	m.write(t, "third.sock", "")
+	ep, err := firstSocket([]string{at("first.sock"), at("second.sock"), at("third.sock")}, "linux")
+	if err != nil || ep.host != "unix://"+at("second.sock") {
+		t.Errorf("got %+v, %v", ep, err)
+	}
+	_, err = firstSocket([]string{at("first.sock"), at("fourth.sock")}, "linux")
+	if !fault.HasID(err, fault.DockerUnreachable) || fault.ExitOf(err) != fault.ExitUnreachable ||
+		!strings.Contains(err.Error(), at("first.sock")) || !strings.Contains(err.Error(), at("fourth.sock")) {
+		t.Errorf("none: %v", err)
+	}
+}
+
 // A socket that exists and does not answer must not lead to another engine: a
 // gateway of the first would look absent there.
 func TestPitfall10SilentEngineIsNotAbsent(t *testing.T) {

@@ -147,9 +147,10 @@ func (f *Fake) Calls() []Call {
 	return slices.Clone(f.calls)
 }
 
-// Changes are the recorded calls that may change something, in order.
+// Changes are the recorded calls that may change something, in order. Exec is
+// not among them: what it changes is the command's affair.
 func (f *Fake) Changes() []Call {
-	return slices.DeleteFunc(f.Calls(), func(c Call) bool { return reads[c.Op] })
+	return slices.DeleteFunc(f.Calls(), func(c Call) bool { return reads(c.Op) })
 }
 
 // ResetCalls forgets the recorded calls.
@@ -159,10 +160,14 @@ func (f *Fake) ResetCalls() {
 	f.calls = nil
 }
 
-var reads = map[string]bool{
-	"Info": true, "Container": true, "Containers": true, "WaitContainer": true, "WaitRemoved": true, "Logs": true,
-	"ReadFile": true, "Exec": true, "ExecStream": true, "Volume": true, "Volumes": true, "Network": true,
-	"Networks": true, "Image": true, "Images": true, "Close": true,
+// reads reports whether the calls of a method change nothing.
+func reads(op string) bool {
+	switch op {
+	case "Info", "Container", "Containers", "WaitContainer", "WaitRemoved", "Logs", "ReadFile", "Exec", "ExecStream",
+		"Volume", "Volumes", "Network", "Networks", "Image", "Images", "Close":
+		return true
+	}
+	return false
 }
 
 // SetInfo replaces what Info answers; SystemTime is the fake's clock.
@@ -209,7 +214,7 @@ func do[T any](ctx context.Context, f *Fake, call Call, effect func() (T, error)
 	}
 	f.mu.Lock()
 	v, err := effect()
-	if !reads[call.Op] {
+	if !reads(call.Op) {
 		f.notify()
 	}
 	f.mu.Unlock()
