@@ -53,6 +53,19 @@ func resourceBehaviours() map[string]behaviour {
 			l.hold(t, false)
 			l.start(t, "b")
 		},
+		"published ports are in the order of host ports": func(t *testing.T, l lab) {
+			udp := docker.Port{Host: l.port, Bind: "0.0.0.0", Container: 90, Proto: "udp"}
+			tcp := docker.Port{Host: l.port, Bind: "127.0.0.1", Container: 80, Proto: "tcp"}
+			next := docker.Port{Host: l.port + 1, Bind: "127.0.0.1", Container: 70, Proto: "tcp"}
+			id := l.create(t, "c", serve, func(s *docker.ContainerSpec) {
+				s.Network, s.Ports = "bridge", []docker.Port{next, udp, tcp}
+			})
+			c, err := l.Container(t.Context(), id)
+			must(t, err)
+			if diff := cmp.Diff([]docker.Port{tcp, udp, next}, c.Ports); diff != "" {
+				t.Error(diff)
+			}
+		},
 		"a volume outlives its containers and keeps its labels": func(t *testing.T, l lab) {
 			ctx, name := t.Context(), l.name("vol")
 			must(t, l.CreateVolume(ctx, name, map[string]string{"whose": "ours"}), l.CreateVolume(ctx, name, map[string]string{"whose": "theirs"}))

@@ -102,7 +102,7 @@ type Container struct {
 	Networks      []string          // names
 	NetworkIDs    map[string]string // name -> id the container is bound to; "" before its first start
 	Volumes       map[string]string // mount point -> volume name
-	Ports         []Port            // as configured, whether running or not
+	Ports         []Port            // as configured, whether running or not, by host port
 	NanoCPUs      int64
 	Memory        int64 // bytes
 }

@@ -1,6 +1,7 @@
 package dockertest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -100,6 +101,9 @@ func (f *Fake) CreateContainer(ctx context.Context, spec docker.ContainerSpec) (
 			RestartPolicy: spec.RestartPolicy, Volumes: copyMap(spec.Volumes), Ports: slices.Clone(spec.Ports),
 			NetworkIDs: map[string]string{}, NanoCPUs: spec.NanoCPUs, Memory: spec.Memory,
 		}
+		slices.SortFunc(c.Ports, func(a, b docker.Port) int {
+			return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Bind, b.Bind))
+		})
 		if c.Name == "" {
 			c.Name = "unnamed_" + c.ID[:8]
 		}
