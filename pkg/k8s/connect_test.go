@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -54,7 +54,7 @@ func newAPI(t *testing.T, handler http.HandlerFunc) *api {
 	roots.AppendCertsFromPEM(ca.CertPEM())
 	a := &api{conns: make(chan net.Conn), kubeconfig: kubeconfig(ca.CertPEM(), admin.Cert, admin.Key)}
 	server := &http.Server{
-		ErrorLog:  log.New(io.Discard, "", 0), // refused handshakes are part of the tests
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // refused handshakes are part of the tests
 		Handler:   handler,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots},
 	}

@@ -71,7 +71,7 @@ func (c *Cluster) WaitReadable(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("kubernetes API: %w (last answer: %v)", context.Cause(ctx), err)
+			return fmt.Errorf("kubernetes API: %w (last answer: %w)", context.Cause(ctx), err)
 		case <-time.After(pause):
 		}
 	}
