@@ -1,0 +1,100 @@
+package bootstrap
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"openshell.ai/openshell/pkg/docker"
+)
+
+// The golden file of a rule holds the plans that follow from it.
+func TestPlanForEveryRule(t *testing.T) {
+	older := nodeImage("sha256:2222", "v0.2.9", "openshell/cluster:v0.2.9")
+	newer := nodeImage("sha256:3333", "v0.4.0", "openshell/cluster:v0.4.0")
+	rebuilt := nodeImage("sha256:4444", "v0.3.0", "openshell/cluster:v0.3.0")
+	notNode := docker.Image{ID: "sha256:5555", Tags: []string{"debian:12"}}
+	vpn := TakenRange{netip.MustParsePrefix("10.208.32.0/20"), "interface tun0"}
+	stopped, running := in(docker.StateExited), in(docker.StateRunning)
+
+	rules := map[string][]scene{
+		"image": {
+			{"volume only, image there", suspended(), StartOptions{}},
+			{"pitfall 11: container there, image tag gone", with(stopped, func(o *Observed) { o.Images = nil }), StartOptions{}},
+			{"volume only, only another build of the version", with(suspended(), func(o *Observed) { o.Images = []docker.Image{rebuilt} }), StartOptions{}},
+			{"volume only, only an older image", with(suspended(), func(o *Observed) { o.Images = []docker.Image{older} }), StartOptions{}},
+			{"volume only, only a newer image", with(suspended(), func(o *Observed) { o.Images = []docker.Image{newer} }), StartOptions{}},
+			{"volume only, no image", with(suspended(), func(o *Observed) { o.Images, o.Content = nil, ContentUnknown }), StartOptions{}},
+			{"volume only, no image, an archive", with(suspended(), func(o *Observed) { o.Images, o.Content = nil, ContentUnknown }), StartOptions{ImageArchive: "node.tar"}},
+			{"volume only, a newer image, an archive", with(suspended(), func(o *Observed) { o.Images = []docker.Image{newer} }), StartOptions{ImageArchive: "node.tar"}},
+			{"stopped, --image older", with(stopped, func(o *Observed) { o.Image = &older }), StartOptions{Image: "openshell/cluster:v0.2.9"}},
+			{"stopped, --image newer", with(stopped, func(o *Observed) { o.Image = &newer }), StartOptions{Image: "openshell/cluster:v0.4.0"}},
+			{"fresh, image not there", with(bare(), func(o *Observed) { o.Image = nil }), StartOptions{}},
+			{"fresh, an archive", bare(), StartOptions{ImageArchive: "node.tar"}},
+			{"fresh, not a node image", with(bare(), func(o *Observed) { o.Image, o.ImageRef = &notNode, "debian:12" }), StartOptions{Image: "debian:12"}},
+		},
+		"network": {
+			{"pitfall 1: removed while stopped", with(stopped, func(o *Observed) { o.Network = nil }), StartOptions{}},
+			{"removed with the container", with(suspended(), func(o *Observed) { o.Network = nil }), StartOptions{}},
+			{"pitfall 2: removed and its range taken", with(suspended(), func(o *Observed) { o.Network = nil; o.Ranges = append(o.Ranges, vpn) }), StartOptions{}},
+			{"pitfall 2: there, but its range taken by a VPN", with(stopped, func(o *Observed) { o.Ranges = append(o.Ranges, vpn) }), StartOptions{}},
+			{"range taken, but others use the network", with(stopped, func(o *Observed) {
+				o.Ranges = append(o.Ranges, vpn)
+				n := *o.Network
+				n.Containers = []string{"web"}
+				o.Network = &n
+			}), StartOptions{}},
+			{"made anew by somebody", with(stopped, func(o *Observed) { n := *o.Network; n.ID = "net2"; o.Network = &n }), StartOptions{}},
+			{"another range than recorded", with(suspended(), func(o *Observed) {
+				n := *o.Network
+				n.Subnets = []netip.Prefix{netip.MustParsePrefix("10.208.40.0/24")}
+				o.Network = &n
+			}), StartOptions{}},
+			{"fresh, network of ours there", with(bare(), func(o *Observed) { o.Network = suspended().Network }), StartOptions{}},
+			{"fresh, network of ours there, range taken", with(bare(), func(o *Observed) { o.Network = suspended().Network; o.Ranges = append(o.Ranges, vpn) }), StartOptions{}},
+			{"fresh, everything taken", with(bare(), func(o *Observed) {
+				for _, p := range pools {
+					o.Ranges = append(o.Ranges, TakenRange{p, "interface tun0"})
+				}
+			}), StartOptions{}},
+		},
+		"ports": {
+			{"pitfall 8: fresh, held by a process", with(bare(), func(o *Observed) { o.Ports = []TakenPort{{8080, "tcp", "process nginx (812)"}} }), StartOptions{}},
+			{"pitfall 8: stopped, held by a container", with(stopped, func(o *Observed) { o.Ports = []TakenPort{{8080, "tcp", "container web"}} }), StartOptions{}},
+			{"stopped, web port held", with(stopped, func(o *Observed) { o.Ports = []TakenPort{{7100, "tcp", "container web"}} }), StartOptions{}},
+			{"running, another port held", with(running, func(o *Observed) { o.Ports = []TakenPort{{9000, "tcp", "container web"}} }), StartOptions{Port: ptr(9000)}},
+			{"same number, other protocol", with(stopped, func(o *Observed) { o.Ports = []TakenPort{{8080, "udp", "container web"}} }), StartOptions{}},
+			{"--port is the web port", stopped, StartOptions{Port: ptr(7100)}},
+			{"fresh, no web port free", with(bare(), func(o *Observed) { o.FreeHTTP = 0 }), StartOptions{}},
+			{"fresh, --http-port 0", bare(), StartOptions{HTTPPort: ptr(0)}},
+		},
+		"drift": {
+			{"stopped, restart policy changed", with(stopped, func(o *Observed) { edit(o, func(c *docker.Container) { c.RestartPolicy = "no" }) }), StartOptions{}},
+			{"running, restart policy changed", with(running, func(o *Observed) { edit(o, func(c *docker.Container) { c.RestartPolicy = "always" }) }), StartOptions{}},
+			{"stopped, container of other settings", with(stopped, func(o *Observed) { o.Settings.Port = 9000 }), StartOptions{}},
+			{"stopped, memory limit changed by hand", with(stopped, func(o *Observed) { edit(o, func(c *docker.Container) { c.Memory = 1 << 30 }) }), StartOptions{}},
+			{"running, memory limit changed by hand", with(running, func(o *Observed) { edit(o, func(c *docker.Container) { c.Memory = 1 << 30 }) }), StartOptions{}},
+			{"running, none selected", with(running, func(o *Observed) { o.Active = "" }), StartOptions{}},
+			{"running, another selected", with(running, func(o *Observed) { o.Active = "other" }), StartOptions{}},
+		},
+		"engine": {
+			{"rootless", with(bare(), func(o *Observed) { e := *o.Engine; e.Rootless = true; o.Engine = &e }), StartOptions{}},
+			{"windows containers", with(bare(), func(o *Observed) { e := *o.Engine; e.OS = "windows"; o.Engine = &e }), StartOptions{}},
+		},
+	}
+	for name, scenes := range rules {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			for _, s := range scenes {
+				b.WriteString(describe(s))
+			}
+			golden(t, "rule-"+name, b.String())
+		})
+	}
+}
+
+func edit(o *Observed, change func(*docker.Container)) {
+	c := *o.Container
+	change(&c)
+	o.Container = &c
+}

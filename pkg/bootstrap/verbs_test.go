@@ -1,0 +1,243 @@
+package bootstrap
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
+)
+
+// states leads to every state of the table, from a healthy gateway.
+var states = map[Word]func(r *rig){
+	Absent:       func(r *rig) { r.mustDestroy() },
+	Suspended:    func(r *rig) { r.engine.Remove(resource) },
+	Stopped:      func(r *rig) { r.stop() },
+	Broken:       func(r *rig) { r.engine.Kill(resource); r.forgetVolume() },
+	Running:      func(*rig) {},
+	CrashLooping: func(r *rig) { r.engine.SetState(resource, docker.StateRestarting) },
+	Paused:       func(r *rig) { r.engine.SetState(resource, docker.StatePaused) },
+	Removing:     func(r *rig) { r.engine.SetState(resource, docker.StateDead) },
+}
+
+func (r *rig) mustDestroy() {
+	r.t.Helper()
+	if _, err := r.m.Destroy(r.t.Context(), testName, r); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// forgetVolume loses a volume that a container still refers to.
+func (r *rig) forgetVolume() {
+	c, _ := r.container()
+	r.engine.Remove(resource)
+	if err := r.engine.RemoveVolume(r.t.Context(), resource); err != nil {
+		r.t.Fatal(err)
+	}
+	spec := containerSpec(gateway.Settings{Name: testName, Image: gateway.Image{ID: c.ImageID}, Port: 8080, Bind: "127.0.0.1"}, c.Labels)
+	spec.Volumes = nil
+	if _, err := r.engine.CreateContainer(r.t.Context(), spec); err != nil {
+		r.t.Fatal(err)
+	}
+	r.engine.SetState(resource, docker.StateExited)
+}
+
+func TestPitfall18DestroyWorksInEveryState(t *testing.T) {
+	for word, lead := range states {
+		t.Run(string(word), func(t *testing.T) {
+			inTime(t, func(t *testing.T, r *rig) {
+				r.mustStart(StartOptions{})
+				lead(r)
+				was, err := r.m.Destroy(t.Context(), testName, r)
+				if err != nil || was != word {
+					t.Fatalf("%s, %v", was, err)
+				}
+				if left := r.leftovers(); len(left) > 0 {
+					t.Errorf("left: %v", left)
+				}
+				if _, err := r.host.Active(); err == nil {
+					t.Error("still selected")
+				}
+				if _, err := r.engine.Image(t.Context(), rigImage); err != nil {
+					t.Errorf("pitfall 24: the image is gone: %v", err)
+				}
+				r.mustStart(StartOptions{})
+			})
+		})
+	}
+}
+
+func TestStopWorksInEveryState(t *testing.T) {
+	for word, lead := range states {
+		t.Run(string(word), func(t *testing.T) {
+			inTime(t, func(t *testing.T, r *rig) {
+				r.mustStart(StartOptions{})
+				before := r.identity()
+				lead(r)
+				was, err := r.m.Stop(t.Context(), testName, r)
+				if err != nil || was != word {
+					t.Fatalf("%s, %v", was, err)
+				}
+				if c, ok := r.container(); ok && (c.State == docker.StateRunning || c.State == docker.StatePaused || c.State == docker.StateRestarting) {
+					t.Errorf("container is %s", c.State)
+				}
+				if word != Absent && word != Broken && r.identity() != before {
+					t.Errorf("identity %q, before %q", r.identity(), before)
+				}
+			})
+		})
+	}
+}
+
+func TestForeignIsLeftAloneByEveryVerb(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		if err := r.engine.CreateVolume(t.Context(), resource, map[string]string{"owner": "somebody"}); err != nil {
+			t.Fatal(err)
+		}
+		r.engine.ResetCalls()
+		ctx := t.Context()
+		_, stop := r.m.Stop(ctx, testName, r)
+		_, destroy := r.m.Destroy(ctx, testName, r)
+		_, restore := r.m.Restore(ctx, testName, "aside-20260101T000000Z", r)
+		_, start := r.start(StartOptions{})
+		_, recreate := r.start(StartOptions{Recreate: true})
+		for verb, err := range map[string]error{"stop": stop, "destroy": destroy, "restore": restore, "start": start, "recreate": recreate} {
+			if !fault.HasID(err, fault.Foreign) || fault.ExitOf(err) != fault.ExitConflict {
+				t.Errorf("%s: %v", verb, err)
+			}
+		}
+		if changes := r.engine.Changes(); len(changes) > 0 {
+			t.Errorf("changed: %v", changes)
+		}
+		if s, err := r.m.Status(ctx, testName); err != nil || s.Word != Foreign {
+			t.Errorf("status: %+v, %v", s, err)
+		}
+	})
+}
+
+func TestBrokenIsRefused(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.engine.Kill(resource)
+		r.forgetVolume()
+		if e := r.mustFail(StartOptions{}, fault.StateLost); e.Exit != fault.ExitDecision {
+			t.Errorf("%+v", e)
+		}
+		r.mustStart(StartOptions{Recreate: true})
+	})
+}
+
+func TestStatusInEveryState(t *testing.T) {
+	for word, lead := range states {
+		t.Run(string(word), func(t *testing.T) {
+			inTime(t, func(t *testing.T, r *rig) {
+				r.mustStart(StartOptions{})
+				lead(r)
+				s, err := r.m.Status(t.Context(), testName)
+				if err != nil || s.Word != word || s.Healthy != (word == Running) {
+					t.Fatalf("%+v, %v", s, err)
+				}
+				if len(s.Remediation) == 0 && word != Running && word != Removing {
+					t.Error("no remediation")
+				}
+				if _, ok := r.engine.Inspect(helperName(testName)); ok {
+					t.Error("a helper container was left")
+				}
+			})
+		})
+	}
+}
+
+func TestStatusDoesNotDisturbAStart(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.engine.Remove(resource)
+		unlock, err := r.host.Lock(t.Context(), testName, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		r.engine.ResetCalls()
+		if s, err := r.m.Status(t.Context(), testName); err != nil || s.Word != Suspended {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if changes := r.engine.Changes(); len(changes) > 0 {
+			t.Errorf("helpers were used beside the holder of the lock: %v", changes)
+		}
+	})
+}
+
+func TestRestoreExchangesStates(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		old := r.identity()
+		r.stop()
+		const aside = nodeapi.AsidePrefix + "20260101T000000Z"
+		r.engine.MoveVolumeDir(resource, "current", aside)
+		r.mustStart(StartOptions{})
+		if r.identity() == old {
+			t.Fatal("the rig made the same CA twice")
+		}
+		if _, err := r.m.Restore(t.Context(), testName, "aside-20250101T000000Z", r); !fault.HasID(err, fault.AsideMissing) {
+			t.Errorf("%v", err)
+		}
+		present, err := r.m.Restore(t.Context(), testName, aside, r)
+		if err != nil || !strings.HasPrefix(present, nodeapi.AsidePrefix) {
+			t.Fatalf("%q, %v", present, err)
+		}
+		r.mustStart(StartOptions{})
+		if r.identity() != old {
+			t.Errorf("identity %q, want %q", r.identity(), old)
+		}
+		s, err := r.m.Status(t.Context(), testName)
+		if err != nil || len(s.Volume.Asides) != 1 || s.Volume.Asides[0].Name != present {
+			t.Errorf("%+v, %v", s.Volume, err)
+		}
+	})
+}
+
+func TestPitfall19EveryVerbTakesTheName(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		if err := r.m.Select(t.Context(), "other"); !fault.HasID(err, fault.NotFound) {
+			t.Errorf("select: %v", err)
+		}
+		if was, err := r.m.Stop(t.Context(), "other", r); err != nil || was != Absent {
+			t.Errorf("stop: %s, %v", was, err)
+		}
+		if c, _ := r.container(); c.State != docker.StateRunning {
+			t.Errorf("another gateway was stopped")
+		}
+		all, err := r.m.List(t.Context())
+		if err != nil || len(all) != 1 || all[0].Name != testName || all[0].Word != Running || !all[0].Active {
+			t.Errorf("list: %+v, %v", all, err)
+		}
+	})
+}
+
+func TestExecAndLogs(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.engine.Log(resource, "hello from the node")
+		var out bytes.Buffer
+		code, err := r.m.Exec(t.Context(), testName, []string{"id", "-u"}, Stdio{Out: &out})
+		if err != nil || code != 7 || out.String() != "id -u\n" {
+			t.Errorf("exec: %d, %q, %v", code, out.String(), err)
+		}
+		out.Reset()
+		if err := r.m.Logs(t.Context(), testName, 10, false, &out); err != nil || out.String() != "hello from the node\n" {
+			t.Errorf("logs: %q, %v", out.String(), err)
+		}
+		r.stop()
+		if _, err := r.m.Exec(t.Context(), testName, []string{"id"}, Stdio{}); !fault.HasID(err, fault.NotRunning) {
+			t.Errorf("exec on a stopped gateway: %v", err)
+		}
+		r.mustDestroy()
+		if err := r.m.Logs(t.Context(), testName, 0, false, &out); !fault.HasID(err, fault.NotFound) {
+			t.Errorf("logs of an absent gateway: %v", err)
+		}
+	})
+}
