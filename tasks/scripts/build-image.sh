@@ -14,14 +14,15 @@ cd "$root"
 
 # Debian packages of the node: what its scripts and programs call.
 readonly base_packages=(
-  nginx-light openvpn easy-rsa       # edge
-  iptables nftables conntrack        # kube-proxy and the edge's rules
-  runc iproute2 ca-certificates jq
+  nginx-light openvpn easy-rsa             # edge
+  iptables nftables conntrack              # kube-proxy and the edge's rules
+  runc mount iproute2 ca-certificates jq
+  '/usr/lib/*/gconv/*' '/usr/share/zoneinfo/*' # no other character sets, no time zone but UTC
 )
 # What a sandbox starts with. Git is complete enough without the rest of Perl,
 # and a sandbox serves no Git.
 readonly sandbox_packages=(
-  bash git curl python3 ca-certificates
+  bash git curl python3 ca-certificates apt
   '/usr/lib/*/perl/5*' '/usr/share/perl/5*' '/usr/lib/*/libperl.so*'
   '/usr/lib/git-core/git-daemon' '/usr/lib/git-core/git-http-backend' '/usr/lib/git-core/git-http-push'
   '/usr/lib/git-core/git-imap-send' '/usr/lib/git-core/scalar' '/usr/bin/scalar'
@@ -47,7 +48,7 @@ compile() {
   local dir=$1 out=$2 ldflags=$3 tags=$4
   shift 4
   mkdir -p "$out"
-  CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -C "$dir" -trimpath -buildvcs=false \
+  GOOS=linux GOARCH=$arch go build -C "$dir" "${build_flags[@]}" \
     -tags "$tags" -ldflags "-s -w $ldflags" -o "$out/" "$@"
 }
 
@@ -99,10 +100,13 @@ build_server() {
 
 # The images that pods run. The two that the first boot waits for are not
 # compressed; the sandbox's is, for size.
+#
+# pause runs as the node's own user: without CAP_SYS_PTRACE runc may not join
+# the namespaces of a process of another one.
 pack_pause_and_server() {
   mkdir -p "$parts/images"
   run_mkimage image -dir "$parts/images" -arch "$arch" -name pause \
-    -file "$parts/pause/pause=/pause" -user 65535 -entrypoint /pause
+    -file "$parts/pause/pause=/pause" -entrypoint /pause
   run_mkimage image -dir "$parts/images" -arch "$arch" -name server \
     -file "$parts/server/openshell-server=/openshell-server" -user 1000 -entrypoint /openshell-server
 }
@@ -121,7 +125,7 @@ pack_sandbox() {
 
 run_mkimage() { "$root/build/mkimage" "$@" >/dev/null; }
 
-build_mkimage() { CGO_ENABLED=0 go build -buildvcs=false -o build/mkimage ./tasks/mkimage; }
+build_mkimage() { go build "${build_flags[@]}" -o build/mkimage ./tasks/mkimage; }
 
 # The base image is the root file system as it is; its tag is its fingerprint.
 import_base() {
@@ -133,58 +137,81 @@ import_base() {
   report 'Debian base' $((SECONDS - start)) "$rootfs"
 }
 
-# assemble: hard links to the parts in one directory, the build's context.
-assemble() {
-  local context=$parts/context
+# docker_build IMAGE BASE CONTEXT BUILD_ARG...: unless IMAGE was made from the same.
+docker_build() {
+  local image=$1 from=$2 context=$3 inputs argument arguments=()
+  shift 3
+  find "$context" -type d -exec chmod 0755 {} +
+  inputs=$(cd "$context" && find . ! -type d | LC_ALL=C sort | while read -r file; do
+    printf '%s %s\n' "$file" "$(sha256 <"$file")"
+  done | { echo "$from $*"; cat; } | sha256)
+  if [[ $(docker image inspect --format '{{index .Config.Labels "openshell.ai/inputs"}}' "$image" 2>/dev/null) != "$inputs" ]]; then
+    for argument in "$@"; do arguments+=(--build-arg "$argument"); done
+    # The default builder, or the classic one where there is no other: both see
+    # the base image, which is in no registry.
+    BUILDX_BUILDER=$(docker context show 2>/dev/null || echo default) docker build --quiet --pull=false \
+      --build-arg "BASE=$from" --build-arg "INPUTS=$inputs" ${arguments[@]+"${arguments[@]}"} \
+      --tag "$image" "$context" >"$parts/build.log" 2>&1 || {
+      cat "$parts/build.log" >&2
+      die "docker build of $image"
+    }
+  fi
   rm -rf "$context"
-  mkdir -p "$context"/{runtime,kube,node,sandbox,images,charts,manifests,scripts}
+}
+
+# fresh_context DIR...: an empty build context with these directories. Programs
+# and archives are linked into it, not copied.
+fresh_context() {
+  local dir
+  context=$parts/context
+  rm -rf "$context"
+  for dir in "$@"; do mkdir -p "$context/$dir"; done
+}
+
+# What our own daily changes do not touch is an image of its own, so that they
+# need not be sent to the engine again.
+build_runtime_image() {
+  local start=$SECONDS
+  runtime_image=openshell/runtime:$(fingerprint "$base" "$parts"/runtime/*/* "$parts/images/sandbox.tar" "$parts/kube/openshell-kube" deploy/docker/Dockerfile.runtime)
+  if docker image inspect "$runtime_image" >/dev/null 2>&1; then
+    report_image "$runtime_image" $((SECONDS - start))
+    return
+  fi
+  fresh_context runtime cni sandbox kube
   ln "$parts"/runtime/bin/* "$context/runtime/"
-  mkdir "$context/cni"
   ln "$parts"/runtime/cni/* "$context/cni/"
-  ln "$parts/kube/openshell-kube" "$context/kube/"
-  ln "$parts/node/openshell-node" "$context/node/"
   ln "$parts/images/sandbox.tar" "$context/sandbox/"
+  ln "$parts/kube/openshell-kube" "$context/kube/"
+  ln -s openshell-kube "$context/kube/kubectl"
+  cp deploy/docker/Dockerfile.runtime "$context/Dockerfile"
+  docker_build "$runtime_image" "$base" "$context"
+  report_image "$runtime_image" $((SECONDS - start))
+}
+
+build_cluster_image() {
+  local start=$SECONDS
+  run_mkimage index -dir "$parts/images" pause server sandbox
+  fresh_context node images charts manifests scripts
+  ln "$parts/node/openshell-node" "$context/node/"
   ln "$parts"/images/{pause.tar,server.tar,index.json} "$context/images/"
   cp -R deploy/helm/. "$context/charts/"
   cp -R deploy/kube/manifests/. "$context/manifests/"
   cp deploy/docker/*.sh "$context/scripts/"
   cp deploy/docker/Dockerfile "$context/"
-  find "$context" -type d -exec chmod 0755 {} +
   chmod -R go=u,go-w "$context"/{charts,manifests}
   chmod 0755 "$context"/scripts/*
+  docker_build "$image" "$runtime_image" "$context" "VERSION=$version"
+  report_image "$image" $((SECONDS - start))
 }
 
-build_docker_image() {
-  local start=$SECONDS image=openshell/cluster:$version inputs
-  run_mkimage index -dir "$parts/images" pause server sandbox
-  assemble
-  inputs=$(cd "$parts/context" && find . -type f | LC_ALL=C sort | while read -r file; do
-    printf '%s %s\n' "$file" "$(sha256 <"$file")"
-  done | fingerprint_of "$base $version")
-  if [[ $(docker image inspect --format '{{index .Config.Labels "openshell.ai/inputs"}}' "$image" 2>/dev/null) == "$inputs" ]]; then
-    say "$image is up to date"
-  else
-    # The default builder, or the classic one where there is no other: both see
-    # the base image, which is in no registry.
-    BUILDX_BUILDER=$(docker context show 2>/dev/null || echo default) docker build --quiet --pull=false \
-      --build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "INPUTS=$inputs" \
-      --tag "$image" "$parts/context" >"$parts/build.log" 2>&1 || {
-      cat "$parts/build.log" >&2
-      die "docker build of $image"
-    }
-  fi
-  rm -rf "$parts/context"
-  printf '    %-22s %9s %5s s\n' "$image" "$(human "$(docker image inspect --format '{{.Size}}' "$image")")" $((SECONDS - start)) >&2
-}
-
-# fingerprint_of TEXT: of the text and standard input.
-fingerprint_of() {
-  { printf '%s\n' "$1"; cat; } | sha256
+report_image() {
+  printf '    %-22s %9s %5s s\n' "${1%%:*}" "$(human "$(docker image inspect --format '{{.Size}}' "$1")")" "$2" >&2
 }
 
 build_image() {
   local log=$parts/rootfs.log rootfs_job base_tar sandbox_tar
-  say "node image openshell/cluster:$version ($arch)"
+  image=openshell/cluster:$version
+  say "node image $image ($arch)"
   build_mkimage
   # Bound by the network, so beside the compilers.
   (
@@ -205,7 +232,9 @@ build_image() {
   sandbox_tar=$(<"$parts/sandbox.path")
   import_base "$base_tar"
   pack_sandbox "$sandbox_tar"
-  build_docker_image
+  build_runtime_image
+  build_cluster_image
+  say "$image is ready ($SECONDS s)"
 }
 
 main() {
@@ -213,6 +242,11 @@ main() {
   arch=${ARCH:-$(node_arch)}
   parts=$root/build/image/$arch
   mkdir -p "$parts"
+  # Two builds at once would take each other's context away.
+  if command -v flock >/dev/null; then
+    exec 9>"$parts/.lock"
+    flock 9
+  fi
   case ${1:-image} in
     image) build_image ;;
     server)

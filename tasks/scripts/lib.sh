@@ -5,6 +5,9 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly root
 
+# Everything is pure Go: static programs, and no C compiler is needed.
+export CGO_ENABLED=0
+
 say() { printf '==> %s\n' "$*" >&2; }
 
 die() {
@@ -55,3 +58,8 @@ apt_install() {
 
 # node_arch: architecture of the machine that runs the engine's containers, as in GOARCH.
 node_arch() { docker version --format '{{.Server.Arch}}'; }
+
+# What every compilation has in common, so that builds, tests and checks share
+# Go's cache.
+# shellcheck disable=SC2034 # used by the scripts that source this one
+readonly build_flags=(-trimpath -buildvcs=false)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # rootfs.sh NAME ARCH PACKAGE... [/EXCLUDED/PATH]...
 #
-# Makes a Debian root file system with the packages, but without the files at
-# the excluded paths (dpkg patterns), as build/rootfs/NAME-<fingerprint>.tar
+# Makes a Debian root file system with the essential packages and those named,
+# but without the files at the excluded paths (dpkg patterns), as build/rootfs/NAME-<fingerprint>.tar
 # unless it is there already, and prints the file's path. It is made from
 # debian:bookworm-slim when that can be had, else by mmdebstrap from the Debian
 # archive alone.
@@ -21,7 +21,7 @@ readonly pull_seconds=180
 excluded=(
   '/usr/share/man/*' '/usr/share/info/*' '/usr/share/locale/*' '/usr/share/lintian/*'
   '/usr/share/bash-completion/*' '/usr/share/zoneinfo/right/*' '/usr/share/zoneinfo/posix/*'
-  '/usr/share/doc/*' '/usr/lib/*/gconv/*'
+  '/usr/share/doc/*'
 )
 readonly included=('/usr/share/doc/*/copyright')
 packages=()
@@ -65,7 +65,15 @@ from_image() {
     for path in "${excluded[@]}"; do printf "; echo 'path-exclude=%s' >>/etc/dpkg/dpkg.cfg.d/openshell" "$path"; done
     for path in "${included[@]}"; do printf "; echo 'path-include=%s' >>/etc/dpkg/dpkg.cfg.d/openshell" "$path"; done
     printf '; apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends %s' "${packages[*]}"
-    printf '; apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt\n'
+    # Nothing but what is essential or was asked for; apt last, by its own means.
+    printf "; apt-mark auto \$(apt-mark showmanual) >/dev/null; apt-mark manual %s; apt-get autoremove -qy --purge; apt-get clean" "${packages[*]}"
+    if [[ " ${packages[*]} " != *' apt '* ]]; then
+      # shellcheck disable=SC2016 # expanded by the shell of the build.
+      printf '; for p in apt libapt-pkg6.0 gpgv debian-archive-keyring libstdc++6 libgnutls30; do dpkg --purge --force-remove-protected $p || true; done'
+    fi
+    # The base image already has some of what is excluded.
+    for path in "${excluded[@]}"; do [[ $path == /usr/share/doc/* ]] || printf '; rm -rf %s' "$path"; done
+    printf '; rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt\n'
   } | docker build --quiet --tag "$image" - >/dev/null
   container=$(docker create "$image" true)
   docker export "$container" >"$partial"
@@ -88,7 +96,7 @@ from_archive() {
   # usr-is-merged keeps the usrmerge package, and with it all of Perl, out; it
   # wants the merged layout to be there first. The fixed epoch makes the tar
   # depend on the packages alone.
-  SOURCE_DATE_EPOCH=1735689600 mmdebstrap --variant=minbase --architectures="$arch" \
+  SOURCE_DATE_EPOCH=1735689600 mmdebstrap --variant=essential --architectures="$arch" \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
     --include="usr-is-merged,$(IFS=,; echo "${packages[*]}")" \
     --customize-hook="$clean" --format=tar "${options[@]}" "$suite" "$partial" >&2
