@@ -164,12 +164,13 @@ func saveAuthority(ca *pki.CA) error {
 }
 
 // tokenKey makes the key of service account tokens on the first boot, and
-// again when it is damaged: pods get new tokens when they start.
+// again when it is damaged: pods get new tokens when they start. The API server
+// finds the public key in the SEC 1 form only.
 func tokenKey() error {
 	data, err := os.ReadFile(TokenKey)
 	if err == nil {
 		if block, _ := pem.Decode(data); block != nil {
-			if _, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+			if _, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
 				return nil
 			}
 		}
@@ -181,11 +182,11 @@ func tokenKey() error {
 	if err != nil {
 		return fmt.Errorf("token key: %w", err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return fmt.Errorf("token key: %w", err)
 	}
-	return writeFile(TokenKey, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return writeFile(TokenKey, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 func issuePair(ca *pki.CA, name string, spec pki.LeafSpec, now time.Time) error {

@@ -31,11 +31,10 @@ func etcdConfig(onFatal func(string)) (*embed.Config, error) {
 	cfg := embed.NewConfig()
 	cfg.Name = "openshell"
 	cfg.Dir = layout.EtcdDir
-	client := url.URL{Scheme: "unix", Host: "", Path: layout.EtcdSocket}
-	cfg.ListenClientUrls = []url.URL{client}
-	cfg.AdvertiseClientUrls = []url.URL{client}
-	// A peer listener is mandatory. It takes any free port of the loopback and
-	// nobody ever connects to it.
+	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: layout.EtcdSocket}}
+	// Advertised addresses and a peer listener are mandatory. The listener takes
+	// any free port of the loopback, and nobody ever connects to either.
+	cfg.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:2379"}}
 	peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	advertised := url.URL{Scheme: "http", Host: "127.0.0.1:2380"}
 	cfg.ListenPeerUrls = []url.URL{peer}
@@ -85,6 +84,9 @@ func startEtcd(ctx context.Context, fail func(nodeapi.Failure)) (server *embed.E
 	cfg, err := etcdConfig(unreadable)
 	if err != nil {
 		return nil, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("etcd configuration: %w", err)
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("etcd directory: %w", err)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"time"
@@ -69,7 +70,11 @@ func (c *Client) get(ctx context.Context, path string, out any, fine ...error) e
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() {
+		// A body that is not read to its end is an error in the API's log.
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}()
 	switch response.StatusCode {
 	case http.StatusOK:
 		if out == nil {

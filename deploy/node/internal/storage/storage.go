@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
 	"openshell.ai/openshell/deploy/node/internal/layout"
@@ -32,7 +31,7 @@ func Run(ctx context.Context, config *rest.Config, _ layout.Node) error {
 	if err != nil {
 		return err
 	}
-	controller.NewProvisionController(klog.FromContext(ctx), client, Provisioner,
+	controller.NewProvisionController(ctx, client, Provisioner,
 		directories{layout.WorkspaceDir}, controller.LeaderElection(false)).Run(ctx)
 	return ctx.Err()
 }
