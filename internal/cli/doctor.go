@@ -54,7 +54,7 @@ func (v *verb) runCheck(ctx context.Context) error {
 			Checks []nodeapi.Check `json:"checks"`
 		}{append([]nodeapi.Check{}, checks...)})
 	} else if err = render.Table(v.deps.Out, nil, rows); err == nil && failing > 0 {
-		_, err = fmt.Fprintf(v.deps.Err, "%d of %d checks fail\n", failing, len(checks))
+		_, err = fmt.Fprintf(v.deps.Err, "failing: %d of %d checks\n", failing, len(checks))
 	}
 	if err == nil && failing > 0 {
 		err = exitCode(fault.ExitFailure)

@@ -28,6 +28,7 @@ type fakeEngine struct {
 	Log      string                            `json:"log"`
 	Exit     int                               `json:"exit"`
 	Fail     *fault.Error                      `json:"fail"`
+	Deaf     bool                              `json:"deaf"` // hangs, even then
 	Hang     bool                              `json:"hang"` // until interrupted
 
 	asked io.Writer
@@ -55,6 +56,9 @@ func readFake(path, asked string) (*fakeEngine, error) {
 
 func (f *fakeEngine) ask(ctx context.Context, format string, args ...any) error {
 	fmt.Fprintf(f.asked, format+"\n", args...)
+	if f.Deaf {
+		select {}
+	}
 	if f.Hang {
 		<-ctx.Done()
 		return ctx.Err()

@@ -66,7 +66,7 @@ func exitOf(err error) string {
 }
 
 // interrupts runs a command, sends it an interrupt as soon as it has asked
-// Docker, and wants exit code 130: interrupts COMMAND ARG...
+// Docker, another if it goes on for two seconds, and wants exit code 130: interrupts COMMAND ARG...
 func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 	asked := ts.Getenv("ASKED")
 	ts.Check(os.RemoveAll(asked))
@@ -86,8 +86,19 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the command never asked Docker")
 		}
 	}
-	ts.Check(cmd.Process.Signal(os.Interrupt))
-	if code := exitOf(cmd.Wait()); neg || code != "130" {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for range 2 {
+		ts.Check(cmd.Process.Signal(os.Interrupt))
+		select {
+		case err := <-ended:
+			ended <- err
+		case <-time.After(2 * time.Second):
+			continue // the first was not enough
+		}
+		break
+	}
+	if code := exitOf(<-ended); neg || code != "130" {
 		ts.Fatalf("exit code is %s, not 130", code)
 	}
 }
