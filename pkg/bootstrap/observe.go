@@ -187,7 +187,7 @@ func (m *Manager) judge(ctx context.Context, o *Observed, j judged) error {
 	}
 	if why == nil {
 		o.Content = ContentSettings
-		if o.Settings.Initialized != nil || o.up() {
+		if o.Settings.Initialized != nil || up(o.Container) {
 			return nil
 		}
 	}

@@ -122,11 +122,13 @@ func (o Observed) unborn() bool {
 }
 
 // up reports that the container has processes.
-func (o Observed) up() bool {
-	if o.Container == nil {
+func (o Observed) up() bool { return up(o.Container) }
+
+func up(c *docker.Container) bool {
+	if c == nil {
 		return false
 	}
-	switch o.Container.State {
+	switch c.State {
 	case docker.StateRunning, docker.StatePaused, docker.StateRestarting:
 		return true
 	}

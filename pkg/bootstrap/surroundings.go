@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,7 @@ func (m *Manager) observeSurroundings(ctx context.Context, o *Observed, opts Sta
 		return nil
 	}
 	o.ImageRef = m.imageRef(o, opts, fresh)
+	ports := portsOf(*o, opts, fresh)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if o.ImageRef != "" {
@@ -48,7 +50,16 @@ func (m *Manager) observeSurroundings(ctx context.Context, o *Observed, opts Sta
 		o.Ranges, err = m.takenRanges(ctx, o.Network)
 		return err
 	})
-	g.Go(func() error { return m.observePorts(ctx, o, opts, fresh) })
+	g.Go(func() (err error) {
+		if ports.choose {
+			o.FreeHTTP, err = m.freeHTTPPort(ctx, ports.want)
+		}
+		return err
+	})
+	g.Go(func() (err error) {
+		o.Ports, err = m.takenPorts(ctx, ports)
+		return err
+	})
 	if fresh {
 		g.Go(func() error {
 			info, err := m.Engine.Info(ctx)
@@ -110,43 +121,47 @@ func bridge(name string) bool {
 	return name == "" || strings.HasPrefix(name, "br-") || strings.HasPrefix(name, "docker")
 }
 
-// observePorts finds out which of the wanted ports are held by others, and for
-// a fresh start a free one for nginx.
-func (m *Manager) observePorts(ctx context.Context, o *Observed, opts StartOptions, fresh bool) error {
-	want, _ := opts.apply(o.Settings)
-	if fresh {
-		if o.Word() != Unborn || o.Content != ContentSettings {
-			want = opts.fresh(0)
-		}
-		if opts.HTTPPort == nil && want.HTTPPort == 0 {
-			var err error
-			if o.FreeHTTP, err = m.freeHTTPPort(ctx, want); err != nil {
-				return err
-			}
-		}
+// portQuestion is which ports to look at.
+type portQuestion struct {
+	want   gateway.Settings
+	choose bool          // a port for nginx has to be found
+	own    []docker.Port // held by the gateway itself at present
+}
+
+func portsOf(o Observed, opts StartOptions, fresh bool) portQuestion {
+	q := portQuestion{}
+	q.want, _ = opts.apply(o.Settings)
+	if fresh && (o.Word() != Unborn || o.Content != ContentSettings) {
+		q.want = opts.fresh(0)
 	}
-	own := map[docker.Port]bool{}
+	q.choose = fresh && opts.HTTPPort == nil && q.want.HTTPPort == 0
 	if o.up() {
-		for _, p := range o.Container.Ports {
-			own[docker.Port{Host: p.Host, Proto: p.Proto}] = true
-		}
+		q.own = o.Container.Ports
 	}
-	for _, p := range publishedPorts(want) {
-		if own[docker.Port{Host: p.Host, Proto: p.Proto}] {
+	return q
+}
+
+// takenPorts finds out which of the wanted ports are held by others.
+func (m *Manager) takenPorts(ctx context.Context, q portQuestion) ([]TakenPort, error) {
+	var out []TakenPort
+	for _, p := range publishedPorts(q.want) {
+		if slices.ContainsFunc(q.own, func(own docker.Port) bool { return own.Host == p.Host && own.Proto == p.Proto }) {
 			continue
 		}
 		by, taken := m.System.PortHolder(p.Bind, p.Host, p.Proto)
 		if !taken {
 			continue
 		}
-		if container, err := m.publisherOf(ctx, p); err != nil {
-			return err
-		} else if container != "" {
+		container, err := m.publisherOf(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if container != "" {
 			by = "container " + container
 		}
-		o.Ports = append(o.Ports, TakenPort{p.Host, p.Proto, by})
+		out = append(out, TakenPort{p.Host, p.Proto, by})
 	}
-	return nil
+	return out, nil
 }
 
 // publisherOf names the running container that publishes a port; empty: none.

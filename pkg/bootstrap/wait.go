@@ -15,9 +15,8 @@ const (
 	idleLimit   = 2 * time.Minute // without --idle-timeout
 	idleFactor  = 4               // times the longest pause between milestones, on slow hosts
 	minPoll     = 20 * time.Millisecond
-	maxPoll     = 250 * time.Millisecond
-	minAttempt  = 300 * time.Millisecond // a probe that hangs must not hide that the next would answer
-	maxAttempt  = 2 * time.Second
+	maxPoll     = 100 * time.Millisecond
+	maxProbes   = 8 // of the endpoint at a time
 	minRetry    = 50 * time.Millisecond
 	maxRetry    = 500 * time.Millisecond
 	maxSkew     = 5 * time.Minute
@@ -161,27 +160,37 @@ func skewWarning(skew time.Duration) string {
 }
 
 // pollEndpoint probes until the endpoint answers, slower as time goes by and at
-// once when something happened.
+// once when something happened. It does not wait for a probe to end: one sent
+// to a pod that does not listen yet hangs for a second or more.
 func (r *run) pollEndpoint(ctx context.Context, w *wait) {
-	pause, attempt := minPoll, minAttempt
-	for {
-		probe, cancel := context.WithTimeout(ctx, attempt)
-		err := r.probe(probe, r.plan.Name, r.endpoint())
-		if probe.Err() != nil {
-			attempt = min(2*attempt, maxAttempt)
-		}
-		cancel()
-		if err == nil {
-			close(w.healthy)
-			return
+	ctx, cancel := context.WithCancel(ctx)
+	var probes sync.WaitGroup
+	defer probes.Wait()
+	defer cancel()
+	answered := make(chan struct{}, maxProbes)
+	room := make(chan struct{}, maxProbes)
+	for pause := minPoll; ; pause = min(pause*3/2, maxPoll) {
+		select {
+		case room <- struct{}{}:
+			probes.Go(func() {
+				defer func() { <-room }()
+				probe, cancel := context.WithTimeout(ctx, probeTime)
+				defer cancel()
+				if r.probe(probe, r.plan.Name, r.endpoint()) == nil {
+					answered <- struct{}{}
+				}
+			})
+		default: // enough are under way
 		}
 		select {
+		case <-answered:
+			close(w.healthy)
+			return
 		case <-ctx.Done():
 			return
 		case <-w.hurry:
 			pause = minPoll
 		case <-time.After(pause):
-			pause = min(pause*3/2, maxPoll)
 		}
 	}
 }
