@@ -86,8 +86,10 @@ build_kubernetes() {
 }
 
 build_node() {
-  local start=$SECONDS
-  compile deploy/node "$parts/node" "-X $version_package.Version=$version" '' ./cmd/openshell-node
+  local start=$SECONDS kubernetes
+  kubernetes=$(module_version deploy/node k8s.io/kubernetes)
+  compile deploy/node "$parts/node" \
+    "-X $version_package.Version=$version -X openshell.ai/openshell/deploy/node/internal/node.Kubernetes=$kubernetes" '' ./cmd/openshell-node
   report openshell-node $((SECONDS - start)) "$parts/node/openshell-node"
 }
 

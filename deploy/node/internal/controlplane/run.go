@@ -5,9 +5,11 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"openshell.ai/openshell/deploy/node/internal/certs"
 	"openshell.ai/openshell/deploy/node/internal/layout"
@@ -20,7 +22,7 @@ import (
 const (
 	// closing is how long the API server may finish requests. What it
 	// acknowledged is in etcd already.
-	closing = time.Second
+	closing = 200 * time.Millisecond
 )
 
 // Run returns when ctx ends, nil, or when a component does, its error.
@@ -30,7 +32,12 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 		return err
 	}
 	reporter.Milestone(nodeapi.Etcd)
-	defer etcd.Close()
+	defer func() {
+		// Clients that lose their etcd would fill the log with it.
+		klog.LogToStderr(false)
+		klog.SetOutput(io.Discard)
+		etcd.Close()
+	}()
 
 	running := parts.New(ctx)
 	defer running.Stop(closing)

@@ -38,11 +38,15 @@ type Checks struct {
 	client reader
 	node   string
 	ip     netip.Addr
+	booted time.Time
 }
 
-// New returns the checks of the node with that name and address.
-func New(client *Client, node string, ip netip.Addr) *Checks {
-	return &Checks{client: client, node: node, ip: ip}
+// New returns the checks of the node with that name and address. The API
+// remembers the node and the workload of former boots: only what was reported
+// since booted counts.
+func New(client *Client, node string, ip netip.Addr, booted time.Time) *Checks {
+	// The API's times are whole seconds.
+	return &Checks{client: client, node: node, ip: ip, booted: booted.Truncate(time.Second)}
 }
 
 // Check runs every check. Without the API the others are not asked.
@@ -77,6 +81,7 @@ func (c *Checks) nodeReady(ctx context.Context) error {
 		Status struct {
 			Conditions []struct {
 				Type, Status, Message string
+				LastHeartbeatTime     time.Time
 			}
 		}
 	}
@@ -94,7 +99,7 @@ func (c *Checks) nodeReady(ctx context.Context) error {
 			if condition.Status != "True" {
 				return fmt.Errorf("node is not ready: %s", condition.Message)
 			}
-			ready = true
+			ready = !condition.LastHeartbeatTime.Before(c.booted)
 		case strings.HasSuffix(condition.Type, "Pressure") && condition.Status == "True":
 			return fmt.Errorf("node has %s: %s", condition.Type, condition.Message)
 		}
@@ -150,17 +155,37 @@ func (c *Checks) handshakeSecret(ctx context.Context) error {
 }
 
 func (c *Checks) workload(ctx context.Context) error {
-	var set struct {
-		Status struct{ ReadyReplicas int }
+	var pod struct {
+		Status struct {
+			ContainerStatuses []struct {
+				Ready bool
+				State struct {
+					Running *struct{ StartedAt time.Time }
+					Waiting *struct{ Reason, Message string }
+				}
+			}
+		}
 	}
-	err := c.client.get(ctx, "/apis/apps/v1/namespaces/"+layout.GatewayNamespace+"/statefulsets/openshell", &set)
+	err := c.client.get(ctx, "/api/v1/namespaces/"+layout.GatewayNamespace+"/pods/openshell-0", &pod)
 	if errors.Is(err, errAbsent) {
 		return errors.New("the gateway server is not deployed yet")
 	}
-	if err == nil && set.Status.ReadyReplicas < 1 {
-		return errors.New("the gateway server is not ready")
+	if err != nil {
+		return err
 	}
-	return err
+	for _, container := range pod.Status.ContainerStatuses {
+		if w := container.State.Waiting; w != nil && w.Message != "" {
+			return fmt.Errorf("the gateway server does not start: %s: %s", w.Reason, w.Message)
+		}
+		running := container.State.Running
+		if !container.Ready || running == nil || running.StartedAt.Before(c.booted) {
+			return errors.New("the gateway server is not ready")
+		}
+	}
+	if len(pod.Status.ContainerStatuses) == 0 {
+		return errors.New("the gateway server is not started yet")
+	}
+	return nil
 }
 
 // endpoint connects to the node's own address: kube-proxy in nftables mode

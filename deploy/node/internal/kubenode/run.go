@@ -22,7 +22,7 @@ import (
 
 // closing is how long the components may take to end. Nothing they hold is
 // lost: it is all in the API.
-const closing = 500 * time.Millisecond
+const closing = 200 * time.Millisecond
 
 // Run returns when ctx ends and every container is stopped, nil, or when a
 // component ends, its error.

@@ -31,6 +31,7 @@ const (
 // A node that cannot go on stays up and says why: an exit would only make
 // Docker start it again, and take the explanation with it.
 func Run(ctx context.Context) error {
+	booted := time.Now()
 	state := status.New(version.Version, Kubernetes, time.Now)
 	checks := &lateChecker{}
 	serving, stopServing := context.WithCancel(context.Background())
@@ -48,7 +49,7 @@ func Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	checks.set(health.New(client, node.Name, node.IP))
+	checks.set(health.New(client, node.Name, node.IP, booted))
 
 	// The processes outlive ctx: Stop ends them in order.
 	sup := supervisor.New(processes(client.Readable), observer{state}, os.Stderr)
