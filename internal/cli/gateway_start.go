@@ -96,6 +96,9 @@ func runStart(ctx context.Context, opts *startOptions) error {
 			return render.JSON(opts.deps.Out, result)
 		}
 		if opts.DryRun {
+			for _, warning := range result.Warnings { // nothing ran that would have said so
+				fmt.Fprintln(opts.deps.Err, "warning:", warning)
+			}
 			return writePlan(opts.deps.Out, result)
 		}
 		_, err = fmt.Fprintln(opts.deps.Out, startSentence(result))
@@ -119,16 +122,18 @@ func writePlan(w io.Writer, result bootstrap.StartResult) error {
 // startSentence says in one line what a start came to.
 func startSentence(r bootstrap.StartResult) string {
 	elapsed := render.Seconds(time.Duration(r.ElapsedMS) * time.Millisecond)
-	switch r.Action {
-	case "none":
+	ran := r.Was == bootstrap.Running
+	switch {
+	case r.Action == "none" && ran:
 		return fmt.Sprintf("gateway %s is already running at %s", r.Name, r.Endpoint)
-	case "repair":
+	case r.Action == "repair" && ran:
 		return fmt.Sprintf("gateway %s is already running at %s; repaired: %s", r.Name, r.Endpoint, strings.Join(r.Changed, ", "))
-	case "resume":
+	case r.Action == "repair":
+		return fmt.Sprintf("gateway %s is running again at %s; repaired: %s (%s)", r.Name, r.Endpoint, strings.Join(r.Changed, ", "), elapsed)
+	case r.Action == "resume":
 		return fmt.Sprintf("gateway %s is back at %s, as it was (%s)", r.Name, r.Endpoint, elapsed)
-	case "recreate":
+	case r.Action == "recreate" && r.Was != bootstrap.Absent:
 		return fmt.Sprintf("gateway %s was destroyed and started empty at %s (%s)", r.Name, r.Endpoint, elapsed)
-	default:
-		return fmt.Sprintf("gateway %s is running at %s (%s)", r.Name, r.Endpoint, elapsed)
 	}
+	return fmt.Sprintf("gateway %s is running at %s (%s)", r.Name, r.Endpoint, elapsed)
 }
