@@ -232,6 +232,8 @@ func TestWorkload(t *testing.T) {
 	waiting := corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "openshell", State: corev1.ContainerState{
 		Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 10s"},
 	}}}}
+	backOff := *waiting.DeepCopy()
+	backOff.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "StartError", ExitCode: 128, Message: "no such file"}
 	exited := corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "openshell", State: corev1.ContainerState{
 		Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 2},
 	}}}}
@@ -250,6 +252,7 @@ func TestWorkload(t *testing.T) {
 		{"old pod still there", func(s *appsv1.StatefulSet) { s.Status.UpdatedReplicas = 0 }, nil, k8s.Workload{Reason: "0 of 1 pods are up to date"}},
 		{"pod not ready", func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 0 }, &corev1.PodStatus{}, k8s.Workload{Reason: "0 of 1 pods are ready"}},
 		{"pod crashes", func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 0 }, &waiting, k8s.Workload{Reason: "container openshell: CrashLoopBackOff: back-off 10s"}},
+		{"pod crashed before", func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 0 }, &backOff, k8s.Workload{Reason: "container openshell: StartError, exit code 128: no such file"}},
 		{"pod exited", func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 0 }, &exited, k8s.Workload{Reason: "container openshell: Error, exit code 2"}},
 		{"pod pending", func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 0 }, &pending, k8s.Workload{Reason: "pod openshell-0: Unschedulable: no node"}},
 	}

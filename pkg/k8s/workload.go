@@ -102,11 +102,13 @@ func rolloutReason(set *appsv1.StatefulSet) string {
 func podReason(pod *corev1.Pod) string {
 	statuses := append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...)
 	for _, s := range statuses {
+		for _, t := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+			if t != nil && t.ExitCode != 0 { // says more than the back-off that follows
+				return describe("container "+s.Name, fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode), t.Message)
+			}
+		}
 		if w := s.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" {
 			return describe("container "+s.Name, w.Reason, w.Message)
-		}
-		if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
-			return describe("container "+s.Name, fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode), t.Message)
 		}
 	}
 	for _, cond := range pod.Status.Conditions {
