@@ -22,12 +22,13 @@ const rolloutPoll = 100 * time.Millisecond
 // no port of it is published.
 type EngineConnector struct{ Engine docker.Engine }
 
+// Credentials implements Connector: a kubeconfig.
+func (c EngineConnector) Credentials(ctx context.Context, container string) ([]byte, error) {
+	return c.Engine.ReadFile(ctx, container, nodeapi.AdminKubeconfig)
+}
+
 // Connect implements Connector. The connection lives until ctx ends or Close.
-func (c EngineConnector) Connect(ctx context.Context, container string) (Cluster, error) {
-	kubeconfig, err := c.Engine.ReadFile(ctx, container, nodeapi.AdminKubeconfig)
-	if err != nil {
-		return nil, err
-	}
+func (c EngineConnector) Connect(ctx context.Context, container string, kubeconfig []byte) (Cluster, error) {
 	dial := func(ctx context.Context) (net.Conn, error) {
 		stream, err := c.Engine.ExecStream(ctx, container, []string{nodeapi.Binary, nodeapi.CmdDial, "api"})
 		if err != nil {

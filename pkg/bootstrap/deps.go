@@ -84,7 +84,11 @@ type HostRange struct {
 
 // Connector reaches the Kubernetes API of a gateway, which must be answering.
 type Connector interface {
-	Connect(ctx context.Context, container string) (Cluster, error)
+	// Credentials are those of the node's present boot. Reading them takes as
+	// long as everything else a start on a running gateway does, so it is a
+	// step of its own that can be taken early.
+	Credentials(ctx context.Context, container string) ([]byte, error)
+	Connect(ctx context.Context, container string, credentials []byte) (Cluster, error)
 }
 
 // Cluster is round two: what a gateway keeps in Kubernetes.

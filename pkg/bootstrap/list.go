@@ -71,7 +71,7 @@ func (m *Manager) summary(ctx context.Context, name gateway.Name) (Summary, erro
 		return Summary{}, err
 	}
 	if len(o.foreign()) == 0 {
-		if err := m.observeState(ctx, &o, false); err != nil {
+		if err := m.observeState(ctx, &o, look{}); err != nil {
 			return Summary{}, err
 		}
 	}

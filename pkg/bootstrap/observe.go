@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +27,7 @@ func (m *Manager) Observe(ctx context.Context, opts StartOptions) (Observed, err
 	if len(o.foreign()) > 0 {
 		return o, nil
 	}
-	if err := m.observeState(ctx, &o, true); err != nil {
+	if err := m.observeState(ctx, &o, look{helper: true, credentials: true}); err != nil {
 		return Observed{}, observeError(ctx, err)
 	}
 	if err := m.observeSurroundings(ctx, &o, opts); err != nil {
@@ -78,19 +79,23 @@ func present[T any](v T, err error) (*T, error) {
 	return &v, nil
 }
 
-// observeState looks into the volume and at the running node, side by side. A
-// helper container needs the gateway's lock; without one some of the volume's
-// content stays unknown.
-func (m *Manager) observeState(ctx context.Context, o *Observed, helper bool) error {
+// look says how deep a look may go.
+type look struct {
+	helper      bool // use helper containers, under the gateway's lock; else some of a volume's content stays unknown
+	credentials bool // prepare the way to the Secrets of a healthy gateway
+}
+
+// observeState looks into the volume and at the running node, side by side.
+func (m *Manager) observeState(ctx context.Context, o *Observed, l look) error {
 	if o.Word() == Removing {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if o.Volume != nil {
-		g.Go(func() error { return m.observeVolume(ctx, o, helper) })
+		g.Go(func() error { return m.observeVolume(ctx, o, l.helper) })
 	}
 	if o.Container != nil && o.Container.State == docker.StateRunning {
-		g.Go(func() error { return m.observeHealth(ctx, o) })
+		g.Go(func() error { return m.observeHealth(ctx, o, l) })
 	}
 	if o.Container != nil && o.Container.State == docker.StateRestarting {
 		g.Go(func() error {
@@ -103,12 +108,23 @@ func (m *Manager) observeState(ctx context.Context, o *Observed, helper bool) er
 }
 
 // observeHealth asks the endpoint, and the node only when that does not answer.
-func (m *Manager) observeHealth(ctx context.Context, o *Observed) error {
+func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error {
+	var early sync.WaitGroup
+	if l.credentials {
+		early.Go(func() {
+			credentials, err := m.Cluster.Credentials(ctx, o.Container.ID)
+			if err == nil { // else reading them is tried again, and reported, when they are used
+				o.credentials = credentials
+			}
+		})
+	}
 	o.Unhealthy = m.probe(ctx, o.Name, endpointOf(o.Container.Ports))
 	o.Healthy = o.Unhealthy == nil
+	early.Wait()
 	if o.Healthy || ctx.Err() != nil {
 		return ctx.Err()
 	}
+	o.credentials = nil // those of a boot that is not over may be older than it
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	status, err := m.Node.Status(ctx, o.Container.ID)

@@ -72,6 +72,8 @@ type Plan struct {
 	Warnings []string
 	Again    bool // afterwards, observe and decide once more
 
+	credentials []byte // for the Kubernetes API of a gateway that is healthy already
+
 	container string // id of the container that is there; empty: none
 	restarts  int    // of it, so far
 	up        bool   // it runs

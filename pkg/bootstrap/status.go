@@ -37,7 +37,7 @@ func (m *Manager) Status(ctx context.Context, name gateway.Name) (Status, error)
 		return Status{}, err
 	}
 	defer unlock()
-	if err := m.observeState(ctx, &o, locked); err != nil {
+	if err := m.observeState(ctx, &o, look{helper: locked}); err != nil {
 		return Status{}, observeError(ctx, err)
 	}
 	s.describe(o)

@@ -159,7 +159,13 @@ func (r *run) reconcileSecrets(ctx context.Context) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, secretsTime)
 	defer cancel()
-	cluster, err := r.Cluster.Connect(ctx, r.container)
+	credentials, err := r.plan.credentials, error(nil)
+	if credentials == nil {
+		if credentials, err = r.Cluster.Credentials(ctx, r.container); err != nil {
+			return false, clusterError(ctx, err)
+		}
+	}
+	cluster, err := r.Cluster.Connect(ctx, r.container, credentials)
 	if err != nil {
 		return false, clusterError(ctx, err)
 	}
