@@ -5,13 +5,16 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
 	"k8s.io/component-base/cli"
+	"k8s.io/klog/v2"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 
 	"openshell.ai/openshell/deploy/node/internal/controlplane"
@@ -42,7 +45,19 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := logWarnings(); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return roles[args[0]](ctx, node, report.New())
+}
+
+// logWarnings leaves out what is merely informative: the components say more
+// than a thousand such things at a first boot, around the line that matters.
+func logWarnings() error {
+	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(flags)
+	klog.SetOutput(io.Discard) // where what is not for stderr goes
+	return flags.Parse([]string{"-logtostderr=false", "-stderrthreshold=WARNING"})
 }

@@ -43,6 +43,9 @@ func etcdConfig(onFatal func(string)) (*embed.Config, error) {
 	cfg.TickMs = etcdTick
 	cfg.ElectionMs = etcdElection
 	cfg.QuotaBackendBytes = etcdQuota
+	// Left at zero, every request counts as slow and is logged.
+	cfg.WarningUnaryRequestDuration = time.Second
+	cfg.WarningApplyDuration = time.Second
 	cfg.AutoCompactionMode = "periodic"
 	cfg.AutoCompactionRetention = "1h"
 	logger, err := zap.Config{

@@ -5,9 +5,9 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
@@ -34,8 +34,7 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 	reporter.Milestone(nodeapi.Etcd)
 	defer func() {
 		// Clients that lose their etcd would fill the log with it.
-		klog.LogToStderr(false)
-		klog.SetOutput(io.Discard)
+		klog.SetLogger(logr.Discard())
 		etcd.Close()
 	}()
 

@@ -13,6 +13,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
+	"k8s.io/klog/v2"
 
 	"openshell.ai/openshell/deploy/node/internal/certs"
 	"openshell.ai/openshell/deploy/node/internal/layout"
@@ -32,12 +33,26 @@ func corefile() string {
     }
     forward . /etc/resolv.conf
     cache 30
+    %s
 }
-`, layout.DNSAddress, layout.ClusterDomain, layout.Kubeconfig(certs.Proxy))
+`, layout.DNSAddress, layout.ClusterDomain, layout.Kubeconfig(certs.Proxy), keepLogger)
 }
 
-func runDNS(ctx context.Context) error {
+// keepLogger is a directive of our own behind that of the kubernetes plugin,
+// which takes klog for itself, and with it the log of everything else in this
+// process.
+const keepLogger = "openshell_keep_logger"
+
+// runDNS serves until ctx ends. It closes loggerKept when the other components
+// may begin to log. A process calls it once.
+func runDNS(ctx context.Context, loggerKept chan<- struct{}) error {
 	caddy.Quiet, dnsserver.Quiet = true, true
+	dnsserver.Directives = append(dnsserver.Directives, keepLogger)
+	caddy.RegisterPlugin(keepLogger, caddy.Plugin{ServerType: "dns", Action: func(*caddy.Controller) error {
+		klog.ClearLogger()
+		close(loggerKept)
+		return nil
+	}})
 	instance, err := caddy.Start(caddy.CaddyfileInput{
 		Contents: []byte(corefile()), Filepath: "Corefile", ServerTypeName: "dns",
 	})

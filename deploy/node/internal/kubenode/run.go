@@ -45,6 +45,13 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 	if err := parts.WaitReadable(ctx, config, running.Ended()); err != nil {
 		return err
 	}
+	loggerKept := make(chan struct{})
+	running.Run("dns", func(ctx context.Context) error { return runDNS(ctx, loggerKept) })
+	select {
+	case <-loggerKept:
+	case err := <-running.Ended():
+		return err
+	}
 	running.Run("kube-proxy", func(ctx context.Context) error { return runProxy(ctx, node) })
 	// A pod whose image is not there yet would be retried with a back-off.
 	if err := <-imported; err != nil {
@@ -56,7 +63,6 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 		return err
 	}
 	running.Run("charts", deployer.Run)
-	running.Run("dns", runDNS)
 	running.Run("images", func(ctx context.Context) error { return importRest(ctx, importer) })
 
 	select {

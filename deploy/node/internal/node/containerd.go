@@ -19,6 +19,9 @@ root = %q
 state = %q
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp", "io.containerd.nri.v1.nri"]
 
+[debug]
+  level = "warn"
+
 [grpc]
   address = %q
 
