@@ -1,0 +1,204 @@
+//go:build e2e || soak || bench
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"openshell.ai/openshell/pkg/bootstrap"
+	"openshell.ai/openshell/pkg/gateway"
+)
+
+// Gateway is the gateway of one scenario, with a configuration directory and
+// ports that nothing else uses. It need not exist.
+type Gateway struct {
+	Name   gateway.Name
+	Port   int
+	Config string // XDG_CONFIG_HOME
+}
+
+// newGateway names a gateway e2e-<short>-<number> and sees to it that nothing
+// of it is left when the test ends. Nothing is started.
+func newGateway(t testing.TB, short string) *Gateway {
+	t.Helper()
+	g := &Gateway{
+		// The number keeps two runs of the tests apart.
+		Name:   gateway.Name(fmt.Sprintf("e2e-%s-%d", short, os.Getpid())),
+		Port:   freePort(t),
+		Config: t.TempDir(),
+	}
+	g.erase(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			g.tell(t)
+		}
+		g.erase(t)
+	})
+	return g
+}
+
+// started is newGateway with a gateway that is healthy.
+func started(t testing.TB, short string, flags ...string) *Gateway {
+	t.Helper()
+	g := newGateway(t, short)
+	r := g.Start(t, flags...)
+	t.Logf("fresh start in %s", r.Took)
+	return g
+}
+
+// Resource is the name of the container, the volume and the network.
+func (g *Gateway) Resource() string { return g.Name.Resource() }
+
+// Dir is where the host's files of the gateway are.
+func (g *Gateway) Dir() string {
+	return filepath.Join(g.Config, "openshell", "gateways", string(g.Name))
+}
+
+// Bundle is the path of one of the mTLS files: ca.crt, tls.crt or tls.key.
+func (g *Gateway) Bundle(file string) string { return filepath.Join(g.Dir(), "mtls", file) }
+
+// Endpoint is the URL of the gateway API.
+func (g *Gateway) Endpoint() string { return "https://" + g.Address() }
+
+// Address is the host and port of the gateway API.
+func (g *Gateway) Address() string { return "127.0.0.1:" + strconv.Itoa(g.Port) }
+
+// Env are the environment variables that make openshell use this gateway's
+// configuration directory, and nothing of the caller's.
+func (g *Gateway) Env() []string {
+	return []string{"XDG_CONFIG_HOME=" + g.Config, "OPENSHELL_GATEWAY=" + string(g.Name)}
+}
+
+// CLI runs openshell for this gateway, which needs not be named.
+func (g *Gateway) CLI(t testing.TB, args ...string) Result {
+	t.Helper()
+	return run(t, g.Env(), "", openshellBin, args...)
+}
+
+// Start starts or resumes the gateway, which must become healthy. The port is
+// given only while the gateway does not exist: a resume has to know it.
+func (g *Gateway) Start(t testing.TB, flags ...string) Result {
+	t.Helper()
+	return g.CLI(t, g.startArgs(t, flags...)...).Exits(t, 0)
+}
+
+func (g *Gateway) startArgs(t testing.TB, flags ...string) []string {
+	t.Helper()
+	args := []string{"gateway", "start"}
+	if !slices.Contains(flags, "--port") && !g.exists(t, "volume") {
+		args = append(args, "--port", strconv.Itoa(g.Port))
+	}
+	return append(args, flags...)
+}
+
+// Status is the document of `gateway status`, with its exit code.
+func (g *Gateway) Status(t testing.TB) (bootstrap.Status, int) {
+	t.Helper()
+	r := g.CLI(t, "gateway", "status", "-o", "json")
+	var status bootstrap.Status
+	r.JSON(t, &status)
+	return status, r.Code
+}
+
+// Running ends the test unless the gateway says that it is running, at its own
+// port.
+func (g *Gateway) Running(t testing.TB) bootstrap.Status {
+	t.Helper()
+	status, code := g.Status(t)
+	if code != 0 || status.Word != bootstrap.Running || !status.Healthy || status.Endpoint != g.Endpoint() {
+		t.Fatalf("status: exit code %d, %q, healthy %t, endpoint %s; want running at %s",
+			code, status.Word, status.Healthy, status.Endpoint, g.Endpoint())
+	}
+	return status
+}
+
+// Inspect renders a Go template over the container.
+func (g *Gateway) Inspect(t testing.TB, template string) string {
+	t.Helper()
+	return docker(t, "container", "inspect", "--format", template, g.Resource())
+}
+
+// exists reports whether the gateway has a container, volume or network.
+func (g *Gateway) exists(t testing.TB, kind string) bool {
+	t.Helper()
+	out := docker(t, listArgs(kind, "name="+g.Resource())...)
+	return slices.Contains(strings.Fields(out), g.Resource())
+}
+
+// remains lists what Docker has of the gateway, helpers included: "container
+// openshell-cluster-e2e-x".
+func (g *Gateway) remains(t testing.TB) []string {
+	t.Helper()
+	var found []string
+	for _, kind := range []string{"container", "volume", "network"} {
+		for _, name := range strings.Fields(docker(t, listArgs(kind, "label="+gateway.LabelGateway+"="+string(g.Name))...)) {
+			found = append(found, kind+" "+name)
+		}
+	}
+	return found
+}
+
+func listArgs(kind, filter string) []string {
+	args := []string{kind, "ls", "--filter", filter, "--format", "{{.Name}}"}
+	if kind == "container" {
+		args[len(args)-1] = "{{.Names}}"
+		args = append(args, "--all")
+	}
+	return args
+}
+
+// erase removes whatever is there of the gateway, without openshell's help.
+func (g *Gateway) erase(t testing.TB) {
+	t.Helper()
+	for _, found := range g.remains(t) {
+		kind, name, _ := strings.Cut(found, " ")
+		args := []string{kind, "rm", name}
+		if kind == "container" {
+			args = []string{"rm", "--force", name}
+		}
+		if r := run(t, nil, "", "docker", args...); r.Code != 0 {
+			t.Logf("left behind: %s", r)
+		}
+	}
+}
+
+// tell logs what there is to know of a gateway after a failure.
+func (g *Gateway) tell(t testing.TB) {
+	t.Helper()
+	show := func(title string, name string, args ...string) {
+		cmd := exec.Command(name, args...)
+		cmd.Env = append(os.Environ(), g.Env()...)
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s (%v):\n%s", title, err, out)
+	}
+	show("status", openshellBin, "gateway", "status", "-o", "json")
+	show("end of the node's log", "docker", "logs", "--tail", "60", g.Resource())
+	if log, err := os.ReadFile(filepath.Join(g.Dir(), "last-failure.log")); err == nil {
+		t.Logf("last-failure.log:\n%s", log)
+	}
+}
+
+// freePort is a port that nobody listens on, outside the range from which
+// kernels take ports for outgoing connections.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 20000 + rand.IntN(10000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
