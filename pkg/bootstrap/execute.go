@@ -68,14 +68,14 @@ type run struct {
 	container string // id of the one in use
 	loaded    string // image name
 
-	made      made
-	bundle    hostconfig.Bundle
-	rolled    bool // the server was restarted to read new Secrets
-	apiOnce   sync.Once
-	apiUp     chan struct{} // closed when the Kubernetes API answers
-	mu        sync.Mutex
-	report    *nodeapi.Status // the node's latest
-	failedOps []Op
+	made     made
+	bundle   hostconfig.Bundle
+	rolled   bool // the server was restarted to read new Secrets
+	apiOnce  sync.Once
+	apiUp    chan struct{} // closed when the Kubernetes API answers
+	mu       sync.Mutex
+	report   *nodeapi.Status // the node's latest
+	failedOp Op              // the first one; what fails after it only follows from it
 }
 
 // made is what this run created and would take back. A call that got no answer
@@ -113,10 +113,12 @@ func (r *run) step(ctx context.Context, s Step) error {
 	changed, err := r.do(ctx, s.Op)
 	if err != nil {
 		r.mu.Lock()
-		r.failedOps = append(r.failedOps, s.Op)
-		first := len(r.failedOps) == 1
+		first := r.failedOp == ""
+		if first {
+			r.failedOp = s.Op
+		}
 		r.mu.Unlock()
-		if first { // what fails after it only follows from it
+		if first {
 			r.out.event(Event{Kind: StepFailed, Step: string(s.Op), Message: stepError(ctx, err).Error(), Elapsed: time.Since(began)})
 		}
 		return err

@@ -50,7 +50,8 @@ func (r *run) failed(ctx context.Context, err error) error {
 	} else {
 		e.Hints = append(e.Hints, "what the node said is in "+path)
 	}
-	if r.plan.Action == ActionResume || r.plan.Action == ActionVerify || leave {
+	resumed := r.plan.Action == ActionResume || r.plan.Action == ActionVerify
+	if e.Exit != fault.ExitDecision && (resumed || leave) {
 		e.Hints = append(e.Hints, fmt.Sprintf("the state is kept; try again: `openshell gateway start %s`", r.plan.Name))
 	}
 	e.Hints = e.Hints[:min(len(e.Hints), maxHints)]
@@ -96,13 +97,11 @@ func (r *run) rollback(ctx context.Context) (hostFiles bool) {
 // diagnosis is what goes to last-failure.log.
 func (r *run) diagnosis(ctx context.Context, e *fault.Error) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "time: %s\nopenshell: %s\nfailure: %s: %s\n", time.Now().UTC().Format(time.RFC3339), r.Version, e.ID, e.Error())
 	r.mu.Lock()
-	for _, op := range r.failedOps {
-		fmt.Fprintf(&b, "failing step: %s\n", op)
-	}
-	report := r.report
+	step, report := r.failedOp, r.report
 	r.mu.Unlock()
+	fmt.Fprintf(&b, "time: %s\nopenshell: %s\nfailure: %s: %s\nfailing step: %s\n",
+		time.Now().UTC().Format(time.RFC3339), r.Version, e.ID, e.Error(), step)
 	fmt.Fprintf(&b, "\n%s", r.plan)
 	if r.container == "" {
 		return b.Bytes()
@@ -176,7 +175,8 @@ func nodeFailure(name gateway.Name, f *nodeapi.Failure) error {
 	switch f.ID {
 	case nodeapi.FailureStateUnreadable, nodeapi.FailureSettings:
 		return fault.New(fault.StateDamaged, fault.ExitDecision, "the state of gateway %s cannot be read: %s", name, f.Message).
-			Hint("states set aside earlier are in `openshell gateway status %s`", name)
+			Hint("states set aside earlier, if any, are in `openshell gateway status %s`", name).
+			Hint("when the state is given up, start over: `openshell gateway start %s --recreate`", name)
 	case nodeapi.FailureDiskFull:
 		return fault.New(fault.HostUnfit, fault.ExitFailure, "the disk of gateway %s is full: %s", name, f.Message).
 			Hint("see what takes it: `docker system df`")
