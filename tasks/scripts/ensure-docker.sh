@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly wait_seconds=60
-readonly log=$root/build/dockerd.log
+readonly dockerd_log=$root/build/dockerd.log
 
 answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
@@ -26,10 +26,10 @@ start_directly() {
   have dockerd || die "the Docker Engine does not answer and dockerd is not installed"
   say "starting dockerd (log: build/dockerd.log)"
   mkdir -p "$root/build"
-  setsid nohup dockerd >>"$log" 2>&1 </dev/null &
+  setsid nohup dockerd >>"$dockerd_log" 2>&1 </dev/null &
   wait_for_engine && return
-  tail -n 20 "$log" >&2
-  die "dockerd did not answer within $wait_seconds s; its log is $log"
+  tail -n 20 "$dockerd_log" >&2
+  die "dockerd did not answer within $wait_seconds s; its log is $dockerd_log"
 }
 
 start_engine() {
