@@ -37,9 +37,10 @@ const (
 // neededSecrets must exist before the workload that reads them.
 var neededSecrets = []string{"openshell-server-tls", "openshell-server-client-ca", "openshell-client-tls", "openshell-ssh-handshake"}
 
-// Importer makes an image available.
+// Importer makes an image available, and those it replaced unavailable.
 type Importer interface {
 	Ensure(context.Context, images.Image) error
+	Prune(ctx context.Context, current images.Image, used []string) error
 }
 
 // Reporter reports milestones.
@@ -153,7 +154,43 @@ func (d *Deployer) deploy(ctx context.Context, unchangedToo bool) error {
 		slog.Info("charts deployed", "objects", len(objects))
 	}
 	d.reporter.Milestone(nodeapi.Chart)
+	if err := d.prune(ctx); err != nil {
+		slog.Warn("former images are kept", "error", err)
+	}
 	return nil
+}
+
+// prune lets go of the server images of former deploys. The pods of the last
+// one are just ending, so its image is in use until some other time.
+func (d *Deployer) prune(ctx context.Context) error {
+	index, err := images.Load()
+	if err != nil {
+		return err
+	}
+	server, err := index.Find(images.Server)
+	if err != nil {
+		return err
+	}
+	used, err := d.usedImages(ctx)
+	if err != nil {
+		return err
+	}
+	return d.importer.Prune(ctx, server, used)
+}
+
+// usedImages are the images that any pod names.
+func (d *Deployer) usedImages(ctx context.Context) ([]string, error) {
+	pods, err := d.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("pods: %w", err)
+	}
+	var used []string
+	for _, pod := range pods.Items {
+		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+			used = append(used, c.Image)
+		}
+	}
+	return used, nil
 }
 
 // wanted reads every input, makes the images available and renders.
