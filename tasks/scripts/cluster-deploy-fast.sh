@@ -4,9 +4,9 @@
 #   cluster-deploy-fast.sh [server|chart|all] [--name NAME]
 #
 # The result goes where the node looks before it looks into its own image, on
-# the gateway's volume, and so survives the next boot. What was deployed is
-# remembered per container under build/fast-deploy; an input that did not change
-# since is skipped.
+# the gateway's volume, and so survives the next boot. Fingerprints of what was
+# deployed, and into which container, are kept beside it: an input that did not
+# change since is skipped.
 set -euo pipefail
 # shellcheck source=tasks/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -14,6 +14,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly usage='usage: cluster-deploy-fast.sh [server|chart|all] [--name NAME]'
 readonly deploy_dir=/var/lib/openshell/current/deploy
 readonly namespace=openshell handshake=openshell-ssh-handshake workload=statefulset/openshell
+readonly record=$deploy_dir/deployed.json
 readonly patience=60s # for the node to notice, and again for the rollout
 
 usage_error() {
@@ -70,9 +71,8 @@ container=$(jq -r '.[0].Id' <<<"$inspected")
 readonly part name container arch
 
 work=$root/build/fast-deploy/$name
-record=$work/deployed.json
 mkdir -p "$work"
-readonly work record
+readonly work
 
 in_node() { docker exec -i "$container" "$@"; }
 kube() { in_node openshell-node kubectl "$@"; }
@@ -93,20 +93,22 @@ timed() {
   say "$(printf '%-28s %5d ms' "$label" $(($(now) - start)))"
 }
 
-# deployed PART: the fingerprint this container was given last; empty if none.
-deployed() {
-  [[ -s $record ]] || return 0
-  jq -r --arg container "$container" --arg part "$1" 'select(.container == $container) | .[$part] // ""' "$record"
+# read_record: what was deployed into this container; another one's, or what
+# cannot be read, counts as nothing.
+read_record() {
+  # shellcheck disable=SC2016 # expanded in the node
+  in_node sh -euc 'if [ -e "$1" ]; then cat "$1"; fi' sh "$record" |
+    jq -Rsc --arg container "$container" '(fromjson? // {}) | select(.container == $container) // {$container}'
 }
+
+# deployed PART: its fingerprint; empty if none.
+deployed() { jq -r --arg part "$1" '.[$part] // ""' <<<"$recorded"; }
 
 # remember PART FINGERPRINT
 remember() {
-  local old='{}'
-  if [[ -s $record ]]; then old=$(<"$record"); fi
-  jq --arg container "$container" --arg part "$1" --arg print "$2" \
-    '(if .container == $container then . else {container: $container} end) | .[$part] = $print' \
-    <<<"$old" >"$record.new"
-  mv "$record.new" "$record"
+  recorded=$(jq -c --arg part "$1" --arg print "$2" '.[$part] = $print' <<<"$recorded")
+  # shellcheck disable=SC2016 # expanded in the node
+  in_node sh -euc 'cat >"$1.new"; mv "$1.new" "$1"' sh "$record" <<<"$recorded"
 }
 
 # server_fingerprint: over our own sources, the versions of other modules and
@@ -123,7 +125,7 @@ server_fingerprint() {
   fingerprint "$arch $(go env GOVERSION) $(grep '^module ' <<<"$list")" "${files[@]}"
 }
 
-chart_files() { find "$root/deploy/helm/openshell" "$root/deploy/kube/manifests" -type f | LC_ALL=C sort; }
+chart_files() { find deploy/helm/openshell deploy/kube/manifests -type f | LC_ALL=C sort; }
 
 chart_fingerprint() {
   local files=() line
@@ -131,22 +133,30 @@ chart_fingerprint() {
   fingerprint "$(chart_files)" "${files[@]}"
 }
 
-# ensure_handshake: the workload cannot start without this Secret. The value
-# goes from the random device through pipes alone.
+# ensure_handshake: the workload cannot start without this Secret. Its value
+# goes from the random device, and into the check, through pipes alone. A server
+# that runs with a former value is restarted before there is a new one: when we
+# are interrupted in between, the next run goes on from there.
 ensure_handshake() {
-  local found
-  found=$(kube -n "$namespace" get secret "$handshake" --ignore-not-found -o name)
-  if [[ -z $found ]]; then
-    od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' |
-      jq -R --arg name "$handshake" '{apiVersion: "v1", kind: "Secret", type: "Opaque", metadata: {name: $name}, stringData: {secret: .}}' |
-      kube -n "$namespace" create -f - >/dev/null
-    say "handshake Secret created"
-    return
-  fi
-  kube -n "$namespace" get secret "$handshake" -o 'jsonpath={.data.secret}' |
-    jq -Rse '@base64d | test("^[0-9a-fA-F]{64}$")' >/dev/null ||
-    die "Secret $handshake is not valid: run \`openshell gateway start --name $name\`, which repairs it"
-  say "handshake Secret reused"
+  local state server
+  state=$(kube -n "$namespace" get secret "$handshake" --ignore-not-found -o json |
+    jq -Rrs 'if . == "" then "absent" else fromjson | .data.secret // "" | @base64d | test("^[0-9a-fA-F]{64}$") end')
+  case $state in
+    true) say "handshake Secret reused" ;;
+    false) die "Secret $handshake is not valid: run \`openshell gateway start --name $name\`, which repairs it" ;;
+    absent)
+      server=$(kube -n "$namespace" get "$workload" --ignore-not-found -o name)
+      if [[ -n $server ]]; then
+        kube -n "$namespace" rollout restart "$workload" >/dev/null
+        rollout=yes
+      fi
+      od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' |
+        jq -R --arg name "$handshake" '{apiVersion: "v1", kind: "Secret", type: "Opaque", metadata: {name: $name}, stringData: {secret: .}}' |
+        kube -n "$namespace" create -f - >/dev/null
+      say "handshake Secret created"
+      ;;
+    *) die "Secret $handshake cannot be read" ;;
+  esac
 }
 
 # build_server: the index of the new image, whose archive stands beside it, in
@@ -198,6 +208,7 @@ copy_chart() {
     rm -rf .new "charts/openshell-$2"
     mkdir .new
     tar -x --no-same-owner -C .new
+    for old in manifests/*; do [ -e ".new/$old" ] || rm -f "$old"; done
     mv .new/manifests/*.yaml manifests/
     mv ".new/openshell-$2" charts/
     rmdir .new/manifests .new
@@ -211,7 +222,7 @@ await_server() {
   local ref
   ref=$(jq -r '.images[0].ref' "$work/images/index.json")
   kube -n "$namespace" wait "$workload" --timeout "$patience" \
-    --for "jsonpath={.spec.template.spec.containers[0].image}=$ref" >/dev/null
+    --for "jsonpath={.spec.template.spec.containers[0].image}=$ref" >/dev/null || not_applied server
 }
 
 await_chart() {
@@ -219,17 +230,28 @@ await_chart() {
   version=$(sed -n 's/^version: *//p' "$root/deploy/helm/openshell/Chart.yaml")
   kube -n "$namespace" wait statefulset,service,serviceaccount,role,rolebinding,networkpolicy \
     -l app.kubernetes.io/part-of=openshell --timeout "$patience" \
-    --for "jsonpath={.metadata.labels.helm\.sh/chart}=openshell-${version}_$chart_print" >/dev/null
+    --for "jsonpath={.metadata.labels.helm\.sh/chart}=openshell-${version}_$chart_print" >/dev/null || not_applied chart
 }
 
-await_rollout() { kube -n "$namespace" rollout status "$workload" --timeout "$patience" >/dev/null; }
+# not_applied: the node's own words on why it did not take what it was given.
+not_applied() {
+  docker logs --since "$((began / 1000))" "$container" 2>&1 | grep 'charts are not deployed yet' | tail -n 1 >&2 || true
+  die "the node did not apply the $1 within $patience"
+}
+
+await_rollout() {
+  kube -n "$namespace" rollout status "$workload" --timeout "$patience" >/dev/null && return
+  in_node openshell-node healthcheck >&2 || true
+  die "the new server did not become ready within $patience"
+}
 
 cd "$root"
-began=$(now)
+began=$(now) rollout=no changed=()
 readonly began
 ensure_handshake
 
-changed=() chart_print=$(chart_fingerprint) server_print=
+recorded=$(read_record)
+chart_print=$(chart_fingerprint) server_print=
 if [[ $part != chart ]]; then
   server_print=$(server_fingerprint)
   if [[ $server_print == "$(deployed server)" ]]; then
@@ -248,12 +270,14 @@ if [[ $part != server ]]; then
     changed+=(chart)
   fi
 fi
-for what in ${changed[@]+"${changed[@]}"}; do timed "$what: applied" "await_$what"; done
-if [[ ${#changed[@]} -gt 0 ]]; then
-  timed "rollout" await_rollout
-  for what in "${changed[@]}"; do
-    if [[ $what == server ]]; then remember server "$server_print"; else remember chart "$chart_print"; fi
-  done
-fi
+for what in ${changed[@]+"${changed[@]}"}; do
+  timed "$what: applied" "await_$what"
+  rollout=yes
+done
+if [[ $rollout == yes ]]; then timed "rollout" await_rollout; fi
+for what in ${changed[@]+"${changed[@]}"}; do
+  print=${what}_print
+  remember "$what" "${!print}"
+done
 timed "node: health" in_node openshell-node healthcheck
 say "gateway $name is up to date after $(($(now) - began)) ms"

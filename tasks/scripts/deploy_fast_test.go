@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -116,6 +117,52 @@ func TestPitfall28FastDeployShowsNoSecret(t *testing.T) {
 	}
 	if strings.Contains(out+f.read("argv"), value) {
 		t.Error("the value is in the output or in a command line")
+	}
+}
+
+// A server that was started with another secret would go on using it.
+func TestFastDeployRestartsTheServerOfALostSecret(t *testing.T) {
+	f := newFake(t)
+	f.env = append(f.env, "FAKE_WORKLOAD=1")
+	if out, code := f.run("chart", "--name", gatewayName); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	_, after, found := strings.Cut(f.read("argv"), "rollout restart statefulset/openshell")
+	if !found || !strings.Contains(after, "create -f -") || !strings.Contains(after, "rollout status") {
+		t.Errorf("want a restart, the new Secret, and the end of the rollout:\n%s", f.read("argv"))
+	}
+	if out, code := f.run("chart", "--name", gatewayName); code != 0 || strings.Contains(out, "rollout") {
+		t.Errorf("second run: exit code %d:\n%s", code, out)
+	}
+}
+
+func TestFastDeploySaysWhyTheNodeRefuses(t *testing.T) {
+	f := newFake(t)
+	stuck := *f
+	stuck.env = slices.Concat(f.env, []string{"FAKE_STUCK=1"})
+	out, code := stuck.run("chart", "--name", gatewayName)
+	if code != 1 || !strings.Contains(out, "no such value") || !strings.Contains(out, "did not apply the chart") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	if out, code = f.run("chart", "--name", gatewayName); code != 0 || !strings.Contains(out, "chart: copy") {
+		t.Errorf("what was not applied is not deployed again: exit code %d:\n%s", code, out)
+	}
+}
+
+func TestFastDeployForgetsAManifestThatIsGone(t *testing.T) {
+	f := newFake(t)
+	old := filepath.Join(f.root, "current/deploy/manifests/old.yaml")
+	if err := os.MkdirAll(filepath.Dir(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old, []byte("kind: ConfigMap"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := f.run("chart", "--name", gatewayName); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the old manifest is still there: %v", err)
 	}
 }
 

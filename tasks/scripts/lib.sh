@@ -17,18 +17,16 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# sha256 of standard input, in hex.
-sha256() {
-  if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1
-}
+# sha256 [FILE]...: of each file, or of standard input; in hex, a line each.
+sha256() { if have sha256sum; then sha256sum "$@"; else shasum -a 256 "$@"; fi | cut -d' ' -f1; }
 
 # fingerprint TEXT [FILE]...: 12 hex digits over the text and the files' contents.
 fingerprint() {
-  local text=$1 file
+  local text=$1
   shift
   {
     printf '%s\n' "$text"
-    for file in "$@"; do sha256 <"$file"; done
+    if [[ $# -gt 0 ]]; then sha256 "$@"; fi
   } | sha256 | cut -c1-12
 }
 
