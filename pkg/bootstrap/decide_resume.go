@@ -17,9 +17,6 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 	if err := o.refuseOlder(o.Settings.Image); err != nil {
 		return Plan{}, err
 	}
-	if o.Image != nil && opts.Image != "" && o.Image.ID != o.Settings.Image.ID {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("image %s is not used: a start never changes the image of a gateway", opts.Image))
-	}
 	want, changes := opts.apply(o.Settings)
 	keep := o.up() && len(changes) == 0
 	var network networkPlan
@@ -44,6 +41,9 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 			p.note("image %s is gone: another build of version %s is used", shortID(want.Image.ID), img.Version)
 		}
 		want.Image = img
+	}
+	if o.Image != nil && o.Image.ID != want.Image.ID {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("image %s is not used: a start never changes the image of a gateway", o.ImageRef))
 	}
 	p.Settings = want
 	p.Notes = append(p.Notes, network.notes...)
@@ -95,6 +95,8 @@ func (o Observed) containerSteps(p *Plan, renew []string, network networkPlan) {
 		p.add(SetRestartPolicy, "it is %q", policy)
 	}
 	switch p.Was {
+	case DegradedWord:
+		p.note("it does not answer: %s", o.diagnosis())
 	case Paused:
 		p.add(UnpauseContainer, "it is paused")
 	case CrashLooping:
@@ -106,6 +108,17 @@ func (o Observed) containerSteps(p *Plan, renew []string, network networkPlan) {
 	case Stopped:
 		p.add(StartContainer, "it is %s", o.Container.State)
 	}
+}
+
+// diagnosis is what is known of a gateway that runs and is not healthy.
+func (o Observed) diagnosis() string {
+	switch {
+	case o.Node != nil:
+		return stuckAt(*o.Node)
+	case o.Unhealthy != nil:
+		return o.Unhealthy.Error()
+	}
+	return "the node gives no report"
 }
 
 func settingsCause(cause string) string {

@@ -369,3 +369,80 @@ func TestAnotherUsersCLIWasFaster(t *testing.T) {
 		}
 	})
 }
+
+func TestStartWaitsForARemovalAndGoesOn(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		before := r.identity()
+		r.engine.SetState(resource, docker.StateRemoving)
+		go func() {
+			time.Sleep(3 * time.Second)
+			r.engine.Remove(resource)
+		}()
+		if res := r.mustStart(StartOptions{}); res.Was != Removing || r.identity() != before {
+			t.Errorf("%+v, identity %q", res, r.identity())
+		}
+	})
+}
+
+func TestRemovalThatNeverEndsIsAFailure(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.engine.SetState(resource, docker.StateRemoving)
+		r.mustFail(StartOptions{}, fault.DockerFailed)
+	})
+}
+
+func TestPitfall12AfterARotationTheNewServerAnswersBeforeStartEnds(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.rolled = true
+		r.onRoll = func() {
+			r.sick = errors.New("the old pod is gone, the new one not up yet")
+			go func() {
+				time.Sleep(4 * time.Second)
+				r.mu.Lock()
+				r.sick = nil
+				r.mu.Unlock()
+			}()
+		}
+		if res := r.mustStart(StartOptions{}); res.Action != "repair" || res.Elapsed < 4*time.Second {
+			t.Errorf("%+v", res)
+		}
+	})
+}
+
+func TestDegradedIsDiagnosed(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.sick = errors.New("503")
+		go func() {
+			time.Sleep(5 * time.Second)
+			r.mu.Lock()
+			r.sick = nil
+			r.mu.Unlock()
+		}()
+		r.mustStart(StartOptions{})
+		if !r.said("openshell-0 is not ready") {
+			t.Errorf("%+v", r.events)
+		}
+	})
+}
+
+func TestNodeVerdicts(t *testing.T) {
+	for kind, want := range map[string]struct {
+		id   fault.ID
+		exit fault.Exit
+	}{
+		nodeapi.FailureStateUnreadable: {fault.StateDamaged, fault.ExitDecision},
+		nodeapi.FailureSettings:        {fault.StateDamaged, fault.ExitDecision},
+		nodeapi.FailureDiskFull:        {fault.HostUnfit, fault.ExitFailure},
+		nodeapi.FailureHost:            {fault.HostUnfit, fault.ExitFailure},
+		"something new":                {fault.NodeFailed, fault.ExitFailure},
+	} {
+		err := nodeFailure(testName, &nodeapi.Failure{ID: kind, Message: "the reason"})
+		if !fault.HasID(err, want.id) || fault.ExitOf(err) != want.exit || !strings.Contains(err.Error(), "the reason") {
+			t.Errorf("%s: %v, exit %d", kind, err, fault.ExitOf(err))
+		}
+	}
+}

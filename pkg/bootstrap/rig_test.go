@@ -47,6 +47,8 @@ type rig struct {
 	crash      bool                // the node ends whenever it is started
 	clusterErr error
 	clusterFix []string // what a reconcile reports as changed
+	rolled     bool     // a reconcile restarts the server
+	onRoll     func()   // with the lock held
 	serial     int      // of CAs made
 	held       map[int]string
 	routes     []HostRange
@@ -303,7 +305,10 @@ func (c rigCluster) Reconcile(context.Context, ClusterWant) (ClusterResult, erro
 	if r.clusterErr != nil {
 		return ClusterResult{}, r.clusterErr
 	}
-	out := ClusterResult{Changed: r.clusterFix}
+	out := ClusterResult{Changed: r.clusterFix, Rolled: r.rolled}
+	if r.rolled {
+		r.onRoll()
+	}
 	ca, ok := r.engine.VolumeFiles(resource)[caFile]
 	if !ok {
 		r.serial++

@@ -27,8 +27,11 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"volume only, no image", with(suspended(), func(o *Observed) { o.Images, o.Content = nil, ContentUnknown }), StartOptions{}},
 			{"volume only, no image, an archive", with(suspended(), func(o *Observed) { o.Images, o.Content = nil, ContentUnknown }), StartOptions{ImageArchive: "node.tar"}},
 			{"volume only, a newer image, an archive", with(suspended(), func(o *Observed) { o.Images = []docker.Image{newer} }), StartOptions{ImageArchive: "node.tar"}},
-			{"stopped, --image older", with(stopped, func(o *Observed) { o.Image = &older }), StartOptions{Image: "openshell/cluster:v0.2.9"}},
-			{"stopped, --image newer", with(stopped, func(o *Observed) { o.Image = &newer }), StartOptions{Image: "openshell/cluster:v0.4.0"}},
+			{"stopped, --image older", with(stopped, func(o *Observed) { o.Image, o.ImageRef = &older, older.Tags[0] }), StartOptions{Image: "openshell/cluster:v0.2.9"}},
+			{"stopped, --image newer", with(stopped, func(o *Observed) { o.Image, o.ImageRef = &newer, newer.Tags[0] }), StartOptions{Image: "openshell/cluster:v0.4.0"}},
+			{"volume only, --image is another build of the version", with(suspended(), func(o *Observed) {
+				o.Image, o.ImageRef, o.Images = &rebuilt, rebuilt.Tags[0], []docker.Image{rebuilt}
+			}), StartOptions{Image: "openshell/cluster:v0.3.0"}},
 			{"fresh, image not there", with(bare(), func(o *Observed) { o.Image = nil }), StartOptions{}},
 			{"fresh, an archive", bare(), StartOptions{ImageArchive: "node.tar"}},
 			{"fresh, not a node image", with(bare(), func(o *Observed) { o.Image, o.ImageRef = &notNode, "debian:12" }), StartOptions{Image: "debian:12"}},
