@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
+	"time"
 
 	"k8s.io/component-base/cli"
 	"k8s.io/klog/v2"
@@ -48,9 +50,21 @@ func run(args []string) error {
 	if err := logWarnings(); err != nil {
 		return err
 	}
+	go collectMoreLater()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return roles[args[0]](ctx, node, report.New())
+}
+
+// booting is how long memory is traded for speed.
+const booting = time.Minute
+
+// collectMoreLater ends the time in which the garbage collector runs seldom,
+// as openshell-node has set it for the boot, and returns what that has cost.
+func collectMoreLater() {
+	time.Sleep(booting)
+	debug.SetGCPercent(100)
+	debug.FreeOSMemory()
 }
 
 // logWarnings leaves out what is merely informative: the components say more

@@ -18,10 +18,10 @@ import (
 )
 
 // One member elects itself: it need not wait as long as a cluster over a
-// network would.
+// network would. The tick is also a timer that wakes an idle machine.
 const (
-	etcdTick     = 10  // ms
-	etcdElection = 100 // ms
+	etcdTick     = 30  // ms
+	etcdElection = 150 // ms
 	etcdQuota    = 2 << 30
 )
 

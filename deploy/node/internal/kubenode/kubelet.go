@@ -73,9 +73,11 @@ func configure(c *kubeletconfig.KubeletConfiguration, node layout.Node) {
 		"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%", "imagefs.inodesFree": "0%",
 	}
 
-	// What people wait for when a gateway comes back.
-	c.NodeStatusUpdateFrequency = metav1.Duration{Duration: 10 * time.Second}
+	// One node has nobody to tell quickly that it is alive.
+	c.NodeStatusUpdateFrequency = metav1.Duration{Duration: 30 * time.Second}
+	c.NodeLeaseDurationSeconds = 240 // renewed every quarter of it
 	c.SyncFrequency = metav1.Duration{Duration: time.Minute}
+	c.VolumeStatsAggPeriod = metav1.Duration{Duration: 10 * time.Minute}
 	c.RegistryPullQPS = 0
 	c.KubeAPIQPS = 500
 	c.KubeAPIBurst = 1000

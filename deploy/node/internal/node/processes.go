@@ -19,7 +19,8 @@ const (
 )
 
 // garbageCollection trades memory for time: the node's processes allocate most
-// while they start, and a start is what people wait for.
+// while they start, and a start is what people wait for. openshell-kube takes it
+// back after the boot.
 const garbageCollection = "GOGC=400"
 
 // processes in the order they start. The kubelet exits when containerd does not
