@@ -51,6 +51,8 @@ type StartOptions struct {
 	VPNPort      *int
 	CPUs         *float64
 	Memory       *int64
+
+	avoid avoidance
 }
 
 // StartResult is what a start did.

@@ -24,7 +24,7 @@ func (o Observed) fresh(p Plan, opts StartOptions) (Plan, error) {
 }
 
 func (o Observed) newGateway(p Plan, opts StartOptions, action Action, want gateway.Settings) (Plan, error) {
-	p.Action = action
+	p.Action, p.chosePort = action, want.HTTPPort != 0 && want.HTTPPort == o.FreeHTTP
 	if o.Engine != nil {
 		if err := preflight(doctor.Engine(*o.Engine, o.At)); err != nil {
 			return Plan{}, err

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -118,7 +119,9 @@ func (r *run) step(ctx context.Context, s Step) error {
 			r.failedOp = s.Op
 		}
 		r.mu.Unlock()
-		if first {
+		if taken := (*chosenTaken)(nil); errors.As(err, &taken) {
+			r.out.event(Event{Kind: Note, Message: taken.Error() + ": another is chosen"})
+		} else if first {
 			r.out.event(Event{Kind: StepFailed, Step: string(s.Op), Message: stepError(ctx, err).Error(), Elapsed: time.Since(began)})
 		}
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,13 +23,13 @@ const (
 // failed is the failure path: first the diagnosis is saved, then what this run
 // did is undone, unless waiting just took too long.
 func (r *run) failed(ctx context.Context, err error) error {
+	if taken := (*chosenTaken)(nil); errors.As(err, &taken) {
+		// Start chooses another; there is no failure to speak of.
+		r.rollback(ctx)
+		return err
+	}
 	e := *stepError(ctx, err)
 	e.Hints = append([]string(nil), e.Hints...)
-	if docker.IsSubnetTaken(err) {
-		// Start tries another range; there is no node to speak of.
-		r.rollback(ctx)
-		return &e
-	}
 	// The user's Ctrl-C ends the work, not the tidying up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()

@@ -72,6 +72,7 @@ type Plan struct {
 	Warnings []string
 	Again    bool // afterwards, observe and decide once more
 
+	chosePort   bool   // the port for nginx was not asked for
 	credentials []byte // for the Kubernetes API of a gateway that is healthy already
 
 	container string // id of the container that is there; empty: none

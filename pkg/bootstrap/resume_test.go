@@ -301,3 +301,16 @@ func TestAsidesOutliveAFirstBoot(t *testing.T) {
 		}
 	})
 }
+
+func TestPitfall08ChosenPortTakenMeanwhile(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.engine.OccupyPort(7100, "tcp", true) // seen by nobody until the engine binds it
+		res := r.mustStart(StartOptions{})
+		if res.HTTPPort != 7101 || !r.said("port 7100 was taken meanwhile") {
+			t.Errorf("%+v, %+v", res, r.events)
+		}
+		if e := r.mustFail(StartOptions{HTTPPort: ptr(7100)}, fault.PortInUse); e.Exit != fault.ExitConflict {
+			t.Errorf("%+v", e)
+		}
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 )
@@ -29,13 +28,11 @@ func (m *Manager) Start(ctx context.Context, opts StartOptions, sink Sink) (Star
 		return result, err
 	}
 	defer unlock()
-	var avoid []TakenRange
 	for range maxRounds {
 		o, err := m.Observe(ctx, opts)
 		if err != nil {
 			return result, err
 		}
-		o.Ranges = append(o.Ranges, avoid...)
 		plan, err := Decide(o, opts)
 		if result.Was == "" {
 			result.Was = o.Word()
@@ -50,9 +47,10 @@ func (m *Manager) Start(ctx context.Context, opts StartOptions, sink Sink) (Star
 		done, err := m.Execute(ctx, plan, opts, sink)
 		result.Changed = append(result.Changed, done.Changed...)
 		result.Warnings = append(result.Warnings, done.Warnings...)
+		taken := (*chosenTaken)(nil)
 		switch {
-		case docker.IsSubnetTaken(err):
-			avoid = append(avoid, TakenRange{plan.Settings.Network.Subnet, "the Docker Engine"})
+		case errors.As(err, &taken):
+			opts.avoid.add(taken)
 		case err != nil:
 			return result, err
 		case plan.Again:

@@ -102,7 +102,11 @@ func (r *run) removeContainer(ctx context.Context) (bool, error) {
 
 func (r *run) createNetwork(ctx context.Context) (bool, error) {
 	r.made.network = true
-	err := r.Engine.CreateNetwork(ctx, r.plan.Name.Resource(), r.settings.Network.Subnet, r.plan.Name.Labels(r.Version))
+	subnet := r.settings.Network.Subnet
+	err := r.Engine.CreateNetwork(ctx, r.plan.Name.Resource(), subnet, r.plan.Name.Labels(r.Version))
+	if docker.IsSubnetTaken(err) {
+		return false, &chosenTaken{subnet: subnet, err: err}
+	}
 	return err == nil, err
 }
 
@@ -139,6 +143,9 @@ func (r *run) startContainer(ctx context.Context) (bool, error) {
 		by, held := r.System.PortHolder(p.Bind, p.Host, p.Proto)
 		if !held && p.Host != taken {
 			continue
+		}
+		if p.Container == httpContainerPort && r.plan.chosePort {
+			return false, &chosenTaken{port: p.Host, err: err}
 		}
 		if by == "" {
 			by = "another process"

@@ -48,11 +48,12 @@ func (m *Manager) observeSurroundings(ctx context.Context, o *Observed, opts Sta
 	})
 	g.Go(func() (err error) {
 		o.Ranges, err = m.takenRanges(ctx, o.Network)
+		o.Ranges = append(o.Ranges, opts.avoid.ranges...)
 		return err
 	})
 	g.Go(func() (err error) {
 		if ports.choose {
-			o.FreeHTTP, err = m.freeHTTPPort(ctx, ports.want)
+			o.FreeHTTP, err = m.freeHTTPPort(ctx, ports.want, opts.avoid.ports)
 		}
 		return err
 	})
@@ -185,12 +186,15 @@ func (m *Manager) publisherOf(ctx context.Context, port docker.Port) (string, er
 
 // freeHTTPPort is a port that nobody listens on, no container is configured
 // with and no other gateway remembers. 0: there is none.
-func (m *Manager) freeHTTPPort(ctx context.Context, want gateway.Settings) (int, error) {
+func (m *Manager) freeHTTPPort(ctx context.Context, want gateway.Settings, avoid []int) (int, error) {
 	containers, err := m.Engine.Containers(ctx, nil)
 	if err != nil {
 		return 0, err
 	}
 	used := map[int]bool{want.Port: true}
+	for _, port := range avoid {
+		used[port] = true
+	}
 	for _, c := range containers {
 		for _, p := range c.Ports {
 			if c.Name != want.Name.Resource() {
