@@ -176,11 +176,12 @@ build_server() {
 }
 
 # copy_server: the archive first, then the index that names it, then the former
-# archives go.
+# archives go. From here on the record would not be true.
 copy_server() {
   # shellcheck disable=SC2016 # expanded in the node
   tar -c -C "$work/images" . | in_node sh -euc '
     mkdir -p "$1/images"
+    rm -f "$2"
     cd "$1/images"
     rm -rf .new
     mkdir .new
@@ -189,7 +190,7 @@ copy_server() {
     mv .new/index.json .
     rmdir .new
     for old in server-*.tar; do grep -qF "\"$old\"" index.json || rm "$old"; done
-  ' sh "$deploy_dir"
+  ' sh "$deploy_dir" "$record"
 }
 
 # copy_chart: its version carries the fingerprint, by which the applied objects
@@ -204,6 +205,7 @@ copy_chart() {
   # shellcheck disable=SC2016 # expanded in the node
   tar -c -C "$stage" . | in_node sh -euc '
     mkdir -p "$1/charts" "$1/manifests"
+    rm -f "$3"
     cd "$1"
     rm -rf .new "charts/openshell-$2"
     mkdir .new
@@ -215,14 +217,14 @@ copy_chart() {
     ln -sfn "openshell-$2" charts/.link
     mv -T charts/.link charts/openshell
     for old in charts/openshell-*; do [ "$old" = "charts/openshell-$2" ] || rm -rf "$old"; done
-  ' sh "$deploy_dir" "$chart_print"
+  ' sh "$deploy_dir" "$chart_print" "$record"
 }
 
 await_server() {
   local ref
   ref=$(jq -r '.images[0].ref' "$work/images/index.json")
   kube -n "$namespace" wait "$workload" --timeout "$patience" \
-    --for "jsonpath={.spec.template.spec.containers[0].image}=$ref" >/dev/null || not_applied server
+    --for "jsonpath={.spec.template.spec.containers[0].image}=$ref" >/dev/null 2>"$work/wait.log" || not_applied server
 }
 
 await_chart() {
@@ -230,12 +232,13 @@ await_chart() {
   version=$(sed -n 's/^version: *//p' "$root/deploy/helm/openshell/Chart.yaml")
   kube -n "$namespace" wait statefulset,service,serviceaccount,role,rolebinding,networkpolicy \
     -l app.kubernetes.io/part-of=openshell --timeout "$patience" \
-    --for "jsonpath={.metadata.labels.helm\.sh/chart}=openshell-${version}_$chart_print" >/dev/null || not_applied chart
+    --for "jsonpath={.metadata.labels.helm\.sh/chart}=openshell-${version}_$chart_print" >/dev/null 2>"$work/wait.log" || not_applied chart
 }
 
 # not_applied: the node's own words on why it did not take what it was given.
 not_applied() {
-  docker logs --since "$((began / 1000))" "$container" 2>&1 | grep 'charts are not deployed yet' | tail -n 1 >&2 || true
+  docker logs --since "$((began / 1000))" "$container" 2>&1 |
+    grep 'charts are not deployed yet' | tail -n 1 | cut -d ' ' -f 3- | grep . >&2 || cat "$work/wait.log" >&2
   die "the node did not apply the $1 within $patience"
 }
 

@@ -138,8 +138,11 @@ func TestFastDeployRestartsTheServerOfALostSecret(t *testing.T) {
 
 func TestFastDeploySaysWhyTheNodeRefuses(t *testing.T) {
 	f := newFake(t)
+	if out, code := f.run("--name", gatewayName); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
 	stuck := *f
-	stuck.env = slices.Concat(f.env, []string{"FAKE_STUCK=1"})
+	stuck.env = slices.Concat(f.env, []string{"FAKE_STUCK=1", "FAKE_ID=second"})
 	out, code := stuck.run("chart", "--name", gatewayName)
 	if code != 1 || !strings.Contains(out, "no such value") || !strings.Contains(out, "did not apply the chart") {
 		t.Errorf("exit code %d:\n%s", code, out)
