@@ -50,18 +50,36 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// checkSurroundings says what to build when something is missing, once instead
-// of in every scenario.
-func checkSurroundings() error {
-	out, err := exec.Command(openshellBin, "version", "-o", "json").Output()
+// imageOf is the node image that belongs to openshell.
+func imageOf(openshell string) (string, error) {
+	out, err := exec.Command(openshell, "version", "-o", "json").Output()
 	if err != nil {
-		return fmt.Errorf("%s: %w (build it with ./task build)", openshellBin, err)
+		return "", fmt.Errorf("%s: %w (build it with ./task build)", openshell, err)
 	}
 	var build struct{ Version string }
 	if err := json.Unmarshal(out, &build); err != nil {
-		return fmt.Errorf("openshell version: %w", err)
+		return "", fmt.Errorf("openshell version: %w", err)
 	}
-	image := bootstrap.DefaultImage + ":" + build.Version
+	return bootstrap.DefaultImage + ":" + build.Version, nil
+}
+
+// nodeImage is the image that gateways run unless told otherwise.
+func nodeImage(t testing.TB) string {
+	t.Helper()
+	image, err := imageOf(openshellBin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// checkSurroundings says what to build when something is missing, once instead
+// of in every scenario.
+func checkSurroundings() error {
+	image, err := imageOf(openshellBin)
+	if err != nil {
+		return err
+	}
 	if out, err := exec.Command("docker", "image", "inspect", image).CombinedOutput(); err != nil {
 		return fmt.Errorf("image %s: %w (build it with ./task image)\n%s", image, err, out)
 	}
