@@ -2,8 +2,12 @@ package bootstrap
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,22 +26,81 @@ const rolloutPoll = 100 * time.Millisecond
 // no port of it is published.
 type EngineConnector struct{ Engine docker.Engine }
 
-// Credentials implements Connector: a kubeconfig.
-func (c EngineConnector) Credentials(ctx context.Context, container string) ([]byte, error) {
-	return c.Engine.ReadFile(ctx, container, nodeapi.AdminKubeconfig)
+// Session is an open way to the Kubernetes API of a gateway.
+type Session struct {
+	container  string
+	kubeconfig []byte
+	stream     io.ReadWriteCloser // to the API; nil once a connection has it
+}
+
+// Close ends a session that was not connected.
+func (s *Session) Close() {
+	if s != nil && s.stream != nil {
+		// It ends a process that nobody has asked anything yet.
+		_ = s.stream.Close()
+	}
+}
+
+// Open implements Connector. The session outlives ctx.
+func (c EngineConnector) Open(ctx context.Context, container string) (*Session, error) {
+	stream, err := c.dial(context.WithoutCancel(ctx), container, "session")
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
+	defer stop()
+	line, err := readLine(stream)
+	if err != nil {
+		_ = stream.Close()
+		return nil, errors.Join(fmt.Errorf("session with the node: %w", err), ctx.Err())
+	}
+	var hello nodeapi.Session
+	if err := json.Unmarshal(line, &hello); err != nil {
+		_ = stream.Close()
+		return nil, errors.New("session with the node: what it says first is not readable")
+	}
+	return &Session{container: container, kubeconfig: hello.Kubeconfig, stream: stream}, nil
+}
+
+func (c EngineConnector) dial(ctx context.Context, container, what string) (io.ReadWriteCloser, error) {
+	return c.Engine.ExecStream(ctx, container, []string{nodeapi.Binary, nodeapi.CmdDial, what})
+}
+
+// readLine reads no byte beyond the line: those are the API's.
+func readLine(r io.Reader) ([]byte, error) {
+	const limit = 64 << 10
+	line, one := make([]byte, 0, 8<<10), make([]byte, 1)
+	for len(line) < limit {
+		if _, err := io.ReadFull(r, one); err != nil {
+			return nil, err
+		}
+		if one[0] == '\n' {
+			return line, nil
+		}
+		line = append(line, one[0])
+	}
+	return nil, errors.New("the line is too long")
 }
 
 // Connect implements Connector. The connection lives until ctx ends or Close.
-func (c EngineConnector) Connect(ctx context.Context, container string, kubeconfig []byte) (Cluster, error) {
+func (c EngineConnector) Connect(ctx context.Context, s *Session) (Cluster, error) {
+	var first sync.Mutex
 	dial := func(ctx context.Context) (net.Conn, error) {
-		stream, err := c.Engine.ExecStream(ctx, container, []string{nodeapi.Binary, nodeapi.CmdDial, "api"})
-		if err != nil {
-			return nil, err
+		first.Lock()
+		stream := s.stream
+		s.stream = nil
+		first.Unlock()
+		if stream == nil {
+			var err error
+			if stream, err = c.dial(ctx, s.container, "api"); err != nil {
+				return nil, err
+			}
 		}
 		return k8s.StreamConn(stream), nil
 	}
-	cluster, err := k8s.Connect(ctx, dial, kubeconfig)
+	cluster, err := k8s.Connect(ctx, dial, s.kubeconfig)
 	if err != nil {
+		s.Close()
 		return nil, err
 	}
 	return liveCluster{cluster}, nil

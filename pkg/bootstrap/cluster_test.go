@@ -1,7 +1,9 @@
 package bootstrap
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/docker/dockertest"
 	"openshell.ai/openshell/pkg/k8s"
 	"openshell.ai/openshell/pkg/nodeapi"
 	"openshell.ai/openshell/pkg/pki"
@@ -47,20 +50,55 @@ func TestReconcileOfAnEmptyClusterThenOfACompleteOne(t *testing.T) {
 	}
 }
 
-func TestCredentialsAreTheNodesKubeconfig(t *testing.T) {
+// opened lets a gateway's node say something and looks at the session.
+func opened(t *testing.T, says string) (*Session, *closing, error) {
+	t.Helper()
 	f, id := runningContainer(t)
-	f.PutFile(id, nodeapi.AdminKubeconfig, 0o600, []byte("apiVersion: v1"))
-	c := EngineConnector{f}
-	data, err := c.Credentials(t.Context(), id)
-	if err != nil || string(data) != "apiVersion: v1" {
-		t.Errorf("%q, %v", data, err)
+	stream := &closing{Reader: strings.NewReader(says)}
+	f.OnExecStream(func(_ *dockertest.Fake, _ docker.Container, argv []string) (io.ReadWriteCloser, error) {
+		if diff := cmp.Diff([]string{nodeapi.Binary, "dial", "session"}, argv); diff != "" {
+			t.Error(diff)
+		}
+		return stream, nil
+	})
+	s, err := EngineConnector{f}.Open(t.Context(), id)
+	return s, stream, err
+}
+
+// closing is a stream that knows whether it was closed.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Write(b []byte) (int, error) { return len(b), nil }
+func (c *closing) Close() error                { c.closed = true; return nil }
+
+func TestSessionBringsTheCredentialsAndTheConnection(t *testing.T) {
+	s, stream, err := opened(t, `{"kubeconfig":"YXBpVmVyc2lvbjogdjE="}`+"\nwhat the API says")
+	if err != nil || string(s.kubeconfig) != "apiVersion: v1" {
+		t.Fatalf("%v, %v", s, err)
 	}
-	if _, err := c.Connect(t.Context(), id, data); err == nil {
-		t.Error("a kubeconfig without a cluster was accepted")
+	if rest, err := io.ReadAll(s.stream); err != nil || string(rest) != "what the API says" {
+		t.Errorf("the connection continues with %q, %v", rest, err)
 	}
-	f.Kill(id)
-	f.Remove(id)
-	if _, err := c.Credentials(t.Context(), id); !docker.IsNotFound(err) {
-		t.Errorf("%v", err)
+	if _, err := (EngineConnector{}).Connect(t.Context(), s); err == nil || !stream.closed {
+		t.Errorf("a kubeconfig without a cluster: %v, stream closed: %t", err, stream.closed)
+	}
+}
+
+func TestSessionThatDoesNotBegin(t *testing.T) {
+	for name, says := range map[string]string{
+		"no line": "", "half a line": `{"kube`, "no JSON": "hello\n", "endless": strings.Repeat("x", 1<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, stream, err := opened(t, says)
+			if err == nil || s != nil {
+				t.Fatalf("%v, %v", s, err)
+			}
+			if !stream.closed {
+				t.Error("the stream was left open")
+			}
+		})
 	}
 }

@@ -49,7 +49,7 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 	p.Notes = append(p.Notes, network.notes...)
 	p.Action = ActionResume
 	if o.up() && len(renew) == 0 && p.Was != Paused && p.Was != CrashLooping {
-		p.Action, p.credentials = ActionVerify, o.credentials
+		p.Action, p.session = ActionVerify, o.session
 	}
 	o.containerSteps(&p, renew, network)
 	o.finish(&p)

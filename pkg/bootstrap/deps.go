@@ -84,11 +84,12 @@ type HostRange struct {
 
 // Connector reaches the Kubernetes API of a gateway, which must be answering.
 type Connector interface {
-	// Credentials are those of the node's present boot. Reading them takes as
-	// long as everything else a start on a running gateway does, so it is a
-	// step of its own that can be taken early.
-	Credentials(ctx context.Context, container string) ([]byte, error)
-	Connect(ctx context.Context, container string, credentials []byte) (Cluster, error)
+	// Open gets the credentials of the node's present boot, and the connection
+	// they came over. It takes as long as everything else a start on a running
+	// gateway does, so it is a step of its own that can be taken early.
+	Open(ctx context.Context, container string) (*Session, error)
+	// Connect uses a session up: the Cluster closes it.
+	Connect(ctx context.Context, s *Session) (Cluster, error)
 }
 
 // Cluster is round two: what a gateway keeps in Kubernetes.

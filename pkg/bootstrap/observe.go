@@ -27,7 +27,7 @@ func (m *Manager) Observe(ctx context.Context, opts StartOptions) (Observed, err
 	if len(o.foreign()) > 0 {
 		return o, nil
 	}
-	if err := m.observeState(ctx, &o, look{helper: true, credentials: true}); err != nil {
+	if err := m.observeState(ctx, &o, look{helper: true, session: true}); err != nil {
 		return Observed{}, observeError(ctx, err)
 	}
 	if err := m.observeSurroundings(ctx, &o, opts); err != nil {
@@ -81,8 +81,8 @@ func present[T any](v T, err error) (*T, error) {
 
 // look says how deep a look may go.
 type look struct {
-	helper      bool // use helper containers, under the gateway's lock; else some of a volume's content stays unknown
-	credentials bool // prepare the way to the Secrets of a healthy gateway
+	helper  bool // use helper containers, under the gateway's lock; else some of a volume's content stays unknown
+	session bool // prepare the way to the Secrets of a healthy gateway
 }
 
 // observeState looks into the volume and at the running node, side by side.
@@ -110,11 +110,11 @@ func (m *Manager) observeState(ctx context.Context, o *Observed, l look) error {
 // observeHealth asks the endpoint, and the node only when that does not answer.
 func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error {
 	var early sync.WaitGroup
-	if l.credentials {
+	if l.session {
 		early.Go(func() {
-			credentials, err := m.Cluster.Credentials(ctx, o.Container.ID)
-			if err == nil { // else reading them is tried again, and reported, when they are used
-				o.credentials = credentials
+			session, err := m.Cluster.Open(ctx, o.Container.ID)
+			if err == nil { // else it is tried again, and reported, when it is used
+				o.session = session
 			}
 		})
 	}
@@ -124,7 +124,8 @@ func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error 
 	if o.Healthy || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	o.credentials = nil // those of a boot that is not over may be older than it
+	o.session.Close() // the credentials of a boot that is not over may be older than it
+	o.session = nil
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	status, err := m.Node.Status(ctx, o.Container.ID)

@@ -30,7 +30,7 @@ type Observed struct {
 	Node      *nodeapi.Status // of a running container that is not healthy, when it answers
 	LastLine  string          // of the log of a container that keeps ending
 
-	credentials []byte // for the Kubernetes API, of a healthy gateway
+	session *Session // with the Kubernetes API of a healthy gateway
 
 	Engine   *docker.Info
 	Image    *docker.Image  // the image a fresh gateway is asked to run

@@ -288,10 +288,10 @@ func (r *rig) Certificate(ctx context.Context, endpoint string, b hostconfig.Bun
 }
 
 // Connect implements Connector.
-func (r *rig) Connect(context.Context, string, []byte) (Cluster, error) { return rigCluster{r}, nil }
+func (r *rig) Connect(context.Context, *Session) (Cluster, error) { return rigCluster{r}, nil }
 
-// Credentials implements Connector.
-func (r *rig) Credentials(context.Context, string) ([]byte, error) { return []byte("kubeconfig"), nil }
+// Open implements Connector.
+func (r *rig) Open(context.Context, string) (*Session, error) { return &Session{}, nil }
 
 type rigCluster struct{ *rig }
 

@@ -33,6 +33,7 @@ func (m *Manager) Start(ctx context.Context, opts StartOptions, sink Sink) (Star
 		if err != nil {
 			return result, err
 		}
+		defer o.session.Close() // where the plan had no use for it
 		plan, err := Decide(o, opts)
 		if result.Was == "" {
 			result.Was = o.Word()

@@ -166,13 +166,14 @@ func (r *run) reconcileSecrets(ctx context.Context) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, secretsTime)
 	defer cancel()
-	credentials, err := r.plan.credentials, error(nil)
-	if credentials == nil {
-		if credentials, err = r.Cluster.Credentials(ctx, r.container); err != nil {
+	session := r.plan.session
+	if session == nil {
+		var err error
+		if session, err = r.Cluster.Open(ctx, r.container); err != nil {
 			return false, clusterError(ctx, err)
 		}
 	}
-	cluster, err := r.Cluster.Connect(ctx, r.container, credentials)
+	cluster, err := r.Cluster.Connect(ctx, session)
 	if err != nil {
 		return false, clusterError(ctx, err)
 	}

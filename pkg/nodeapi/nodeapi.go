@@ -31,7 +31,7 @@ const (
 // Subcommands of openshell-node that the CLI runs by exec, or as the command
 // of a short-lived container over the volume.
 const (
-	CmdDial        = "dial"        // "dial api": stdio to the Kubernetes API on 127.0.0.1
+	CmdDial        = "dial"        // "dial api": stdio to the Kubernetes API on 127.0.0.1; "dial session": first a Session as one JSON line on stdout
 	CmdStatus      = "status"      // prints one Status as JSON
 	CmdWatch       = "watch"       // prints a Status as one JSON line at once and after every change, until its stdin closes
 	CmdHealthcheck = "healthcheck" // exit 0 when healthy, else the failing checks on stdout
@@ -132,4 +132,10 @@ func (s Status) Has(m Milestone) bool {
 type Aside struct {
 	Name string    `json:"name"` // "aside-20261121T211500Z"
 	At   time.Time `json:"at"`
+}
+
+// Session is what a client needs to speak to the Kubernetes API over the same
+// stream.
+type Session struct {
+	Kubeconfig []byte `json:"kubeconfig"` // an administrator's, of this boot
 }

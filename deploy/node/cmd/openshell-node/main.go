@@ -21,6 +21,7 @@ const usage = `usage: openshell-node COMMAND
   watch                   print a status line at every change until stdin closes
   healthcheck             exit 0 when healthy, else print what is wrong
   dial api                connect stdin and stdout to the Kubernetes API
+  dial session            the same after a line with the credentials
   kubectl ...             kubectl with administrator's credentials
   volume asides           list the states that were set aside
   volume set-aside NAME   set the present state aside under that name

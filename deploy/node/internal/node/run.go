@@ -71,6 +71,7 @@ func prepare() (layout.Node, *health.Client, error) {
 		return layout.Node{}, nil, err
 	}
 	steps := []func() error{
+		syncSettings,
 		func() error { return certs.Issue(node, time.Now()) },
 		writeContainerdConfig,
 		func() error { return writeNetworkConfig(node) },
@@ -82,6 +83,19 @@ func prepare() (layout.Node, *health.Client, error) {
 	}
 	client, err := health.NewClient()
 	return node, client, err
+}
+
+// syncSettings makes gateway.json durable: Docker's archive API, by which the
+// CLI has written it, leaves that to the kernel.
+func syncSettings() error {
+	file, err := os.Open(nodeapi.SettingsFile)
+	if err != nil {
+		return fmt.Errorf("%w: %w", layout.ErrSettings, err)
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("%w: %w", layout.ErrSettings, err)
+	}
+	return nil
 }
 
 func failure(err error) nodeapi.Failure {
