@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,8 @@ func startSentence(r bootstrap.StartResult) string {
 		return fmt.Sprintf("gateway %s is already running at %s; repaired: %s", r.Name, r.Endpoint, strings.Join(r.Changed, ", "))
 	case r.Action == "repair":
 		return fmt.Sprintf("gateway %s is running again at %s; repaired: %s (%s)", r.Name, r.Endpoint, strings.Join(r.Changed, ", "), elapsed)
+	case r.Action == "resume" && slices.Contains(r.Changed, string(bootstrap.WriteSettings)):
+		return fmt.Sprintf("gateway %s is back at %s, with other settings (%s)", r.Name, r.Endpoint, elapsed)
 	case r.Action == "resume":
 		return fmt.Sprintf("gateway %s is back at %s, as it was (%s)", r.Name, r.Endpoint, elapsed)
 	case r.Action == "recreate" && r.Was != bootstrap.Absent:

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/fault"
@@ -31,7 +32,7 @@ func startWith(t *testing.T, args ...string) (bootstrap.StartOptions, error) {
 
 func TestStartFlagsNotGivenAreNil(t *testing.T) {
 	got, err := startWith(t)
-	if diff := cmp.Diff(bootstrap.StartOptions{Name: "openshell"}, got); err != nil || diff != "" {
+	if diff := cmp.Diff(bootstrap.StartOptions{Name: "openshell"}, got, cmpopts.IgnoreUnexported(bootstrap.StartOptions{})); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 }

@@ -8,32 +8,37 @@ import (
 	"openshell.ai/openshell/pkg/bootstrap"
 )
 
-type plain struct{ w io.Writer }
+// plain keeps the causes of the steps that run.
+type plain struct {
+	w      io.Writer
+	causes map[string]string
+}
 
-// NewPlain shows events as lines of text that never change.
-func NewPlain(w io.Writer) Progress { return plain{w} }
+// NewPlain shows events as lines of text that never change: one for a step that
+// changed something, none for one that found everything as it should be, and
+// one for every progress, which is how a long wait shows that it goes on.
+func NewPlain(w io.Writer) Progress { return plain{w, map[string]string{}} }
 
 func (p plain) Close() {}
 
 func (p plain) Event(e bootstrap.Event) {
-	line := plainLine(e)
-	if line != "" {
+	if e.Kind == bootstrap.StepStarted {
+		p.causes[e.Step] = printable(e.Cause)
+	}
+	if line := p.line(e); line != "" {
 		fmt.Fprintln(p.w, line)
 	}
 }
 
-func plainLine(e bootstrap.Event) string {
+func (p plain) line(e bootstrap.Event) string {
 	message := printable(e.Message)
 	switch e.Kind {
-	case bootstrap.StepStarted:
-		return join(e.Step, printable(e.Cause))
 	case bootstrap.StepProgress:
 		return join(e.Step, message)
 	case bootstrap.StepDone:
-		if !e.Changed {
-			return join(e.Step, "unchanged")
+		if e.Changed {
+			return join(e.Step, p.causes[e.Step]) + " (" + Seconds(e.Elapsed) + ")"
 		}
-		return join(e.Step, "done in "+Seconds(e.Elapsed))
 	case bootstrap.StepFailed:
 		return join(e.Step, strings.TrimRight("failed after "+Seconds(e.Elapsed)+": "+message, ": "))
 	case bootstrap.Warning:
