@@ -89,7 +89,8 @@ func (g *Gateway) killDuring(t *testing.T, at func(bootstrap.Event) bool, args .
 
 // Two gateways live side by side; the first is started by two at once.
 func TestTwoGateways(t *testing.T) {
-	one, other := newGateway(t, "one"), newGateway(t, "other")
+	// Pitfall 21: the second's name is neither a host name nor short.
+	one, other := newGateway(t, "one"), newGateway(t, "Other_Gateway.with-a-name-as-long-as-names-may")
 	t.Run("TestPitfall04TwoStartsAtOnce", func(t *testing.T) {
 		// The second finds the first's lock held whichever of them comes first.
 		second := make(chan Result)
@@ -115,6 +116,9 @@ func TestTwoGateways(t *testing.T) {
 	for _, g := range []*Gateway{one, other} {
 		g.Running(t)
 		g.tidy(t)
+	}
+	if nodes := other.Kubectl(t, "get", "nodes", "-o", "name"); nodes != "node/"+other.Name.Hostname() {
+		t.Errorf("nodes are %s, not %s", nodes, other.Name.Hostname())
 	}
 	if one.HandshakeSecret(t) == other.HandshakeSecret(t) {
 		t.Error("two gateways share a handshake secret")

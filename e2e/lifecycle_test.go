@@ -33,6 +33,7 @@ func TestLifecycle(t *testing.T) {
 		ok := t.Run(loss.name, func(t *testing.T) {
 			was := g.Inspect(t, "{{.Id}}")
 			loss.happens(t, g)
+			g.dryRun(t)
 			r := g.Start(t)
 			t.Logf("%s: %s", r.Took.Round(time.Millisecond), strings.TrimSpace(r.Stdout))
 			g.Same(t, before)
@@ -48,6 +49,8 @@ func TestLifecycle(t *testing.T) {
 			t.FailNow() // the next loss would only fail because of this one
 		}
 	}
+	t.Run("a pod finds its files", func(t *testing.T) { testFilesInPod(t, g) })
+	before = g.Fingerprint(t) // the pod has added a line
 	t.Run("TestPitfall09ComesBackByItself", func(t *testing.T) { testComesBack(t, g, before) })
 	t.Run("new port", func(t *testing.T) { testNewPort(t, g, before) })
 	t.Run("TestPitfall11ImageGone", func(t *testing.T) { testImageGone(t, g, image) })
@@ -116,6 +119,24 @@ var losses = []struct {
 	}},
 }
 
+// dryRun ends the test unless a dry run has a plan and leaves Docker alone.
+func (g *Gateway) dryRun(t *testing.T) {
+	t.Helper()
+	look := func() string {
+		state := run(t, nil, "", "docker", "container", "inspect", "--format", "{{.Id}} {{.State.Status}} {{.HostConfig.RestartPolicy.Name}}", g.Resource())
+		return strings.Join(g.remains(t), ", ") + "; " + strings.TrimSpace(state.Stdout)
+	}
+	before := look()
+	var plan bootstrap.StartResult
+	g.CLI(t, "gateway", "start", "--dry-run", "-o", "json").Exits(t, 0).JSON(t, &plan)
+	if len(plan.Plan) == 0 {
+		t.Error("the dry run has no plan")
+	}
+	if after := look(); after != before {
+		t.Errorf("a dry run led from %q to %q", before, after)
+	}
+}
+
 func removeHostFiles(t *testing.T, g *Gateway) {
 	t.Helper()
 	if err := os.RemoveAll(g.Config); err != nil {
@@ -176,6 +197,33 @@ func testDestroyAsks(t *testing.T, g *Gateway) {
 	before := g.everything(t)
 	g.CLI(t, "gateway", "destroy").Exits(t, 2).Says(t, "--yes")
 	same(t, before, g.everything(t))
+}
+
+const readerManifest = `
+apiVersion: v1
+kind: Pod
+metadata: {name: reader, namespace: e2e}
+spec:
+  restartPolicy: Never
+  containers:
+    - name: reader
+      image: IMAGE
+      imagePullPolicy: Never
+      command: [bash, -euc, cat "/data/a directory/deep/file"; cmp /data/noise /data/link; echo more >>"/data/a directory/deep/file"]
+      volumeMounts: [{name: data, mountPath: /data}]
+  volumes:
+    - name: data
+      persistentVolumeClaim: {claimName: kept}
+`
+
+// The files are not only on the volume: a new pod gets them, and may write.
+func testFilesInPod(t *testing.T, g *Gateway) {
+	g.Apply(t, strings.ReplaceAll(readerManifest, "IMAGE", g.Image(t, "sandbox")))
+	g.Kubectl(t, "wait", "--namespace", keptNamespace, "--for=jsonpath={.status.phase}=Succeeded", "pod/reader", "--timeout=60s")
+	if said := g.Kubectl(t, "logs", "--namespace", keptNamespace, "reader"); said != "kept" {
+		t.Errorf("the pod read %q", said)
+	}
+	g.Kubectl(t, "delete", "pod", "--namespace", keptNamespace, "reader", "--now")
 }
 
 // Docker's restart stands for that of the daemon or the host: no openshell is
