@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"openshell.ai/openshell/pkg/docker"
@@ -223,10 +224,12 @@ func (r *run) writeHostFiles(ctx context.Context) (bool, error) {
 
 // removeHostFiles also forgets the selection.
 func (r *run) removeHostFiles() (bool, error) {
+	names, err := r.Host.Names()
+	had := err != nil || slices.Contains(names, r.plan.Name) // unreadable files are to go as well
 	if err := r.Host.Remove(r.plan.Name); err != nil {
 		return false, err
 	}
-	return true, r.Host.ClearActive(r.plan.Name)
+	return had, r.Host.ClearActive(r.plan.Name)
 }
 
 func (r *run) markInitialized(ctx context.Context) (bool, error) {
