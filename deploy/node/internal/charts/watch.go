@@ -38,7 +38,7 @@ func watch(ctx context.Context) (<-chan struct{}, error) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-watcher.Errors: // an overflow: what matters is that something changed
+			case <-watcher.Errors: //nolint:errcheck // an overflow: what matters is that something changed
 				quiet.Reset(settle)
 			case event := <-watcher.Events:
 				if event.Has(fsnotify.Create) {
