@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 )
@@ -33,7 +34,7 @@ func newGatewayLogs(deps *Deps) *cobra.Command {
 			err = deps.withEngine(ctx, func(engine Engine) error {
 				return engine.Logs(ctx, name, opts.tail, opts.follow, deps.Out)
 			})
-			if opts.follow && context.Cause(ctx) == errInterrupted {
+			if opts.follow && errors.Is(context.Cause(ctx), errInterrupted) {
 				return nil // Ctrl-C is how following ends
 			}
 			return err
