@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/gateway"
@@ -26,22 +26,27 @@ type Gateway struct {
 	Config string // XDG_CONFIG_HOME
 }
 
-// newGateway names a gateway e2e-<short>-<number> and sees to it that nothing
+// runID keeps two runs of the tests apart and tells their age: the seconds
+// since 1970 when this one began, in base 36, after a dash.
+var runID = "-" + strconv.FormatInt(time.Now().Unix(), 36)
+
+const namePrefix = "e2e-"
+
+// newGateway names a gateway e2e-<short>-<run> and sees to it that nothing
 // of it is left when the test ends. Nothing is started.
 func newGateway(t testing.TB, short string) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		// The number keeps two runs of the tests apart.
-		Name:   gateway.Name(fmt.Sprintf("e2e-%s-%d", short, os.Getpid())),
+		Name:   gateway.Name(namePrefix + short + runID),
 		Port:   freePort(t),
 		Config: t.TempDir(),
 	}
-	g.erase(t)
+	eraseAbandoned(t)
 	t.Cleanup(func() {
 		if t.Failed() {
 			g.tell(t)
 		}
-		g.erase(t)
+		erase(t, g.remains(t))
 	})
 	return g
 }
@@ -138,9 +143,15 @@ func (g *Gateway) exists(t testing.TB, kind string) bool {
 // openshell-cluster-e2e-x".
 func (g *Gateway) remains(t testing.TB) []string {
 	t.Helper()
+	return resources(t, "label="+gateway.LabelGateway+"="+string(g.Name))
+}
+
+// resources lists containers, volumes and networks in the form of remains.
+func resources(t testing.TB, filter string) []string {
+	t.Helper()
 	var found []string
 	for _, kind := range []string{"container", "volume", "network"} {
-		for _, name := range strings.Fields(docker(t, listArgs(kind, "label="+gateway.LabelGateway+"="+string(g.Name))...)) {
+		for _, name := range strings.Fields(docker(t, listArgs(kind, filter)...)) {
 			found = append(found, kind+" "+name)
 		}
 	}
@@ -156,11 +167,11 @@ func listArgs(kind, filter string) []string {
 	return args
 }
 
-// erase removes whatever is there of the gateway, without openshell's help.
-func (g *Gateway) erase(t testing.TB) {
+// erase removes resources, without openshell's help.
+func erase(t testing.TB, resources []string) {
 	t.Helper()
-	for _, found := range g.remains(t) {
-		kind, name, _ := strings.Cut(found, " ")
+	for _, resource := range resources {
+		kind, name, _ := strings.Cut(resource, " ")
 		args := []string{kind, "rm", name}
 		if kind == "container" {
 			args = []string{"rm", "--force", name}
@@ -169,6 +180,18 @@ func (g *Gateway) erase(t testing.TB) {
 			t.Logf("left behind: %s", r)
 		}
 	}
+}
+
+// eraseAbandoned removes what runs of these tests left that were killed longer
+// ago than any run takes.
+func eraseAbandoned(t testing.TB) {
+	t.Helper()
+	const longest = 8 * time.Hour
+	erase(t, slices.DeleteFunc(resources(t, "label="+gateway.LabelManagedBy+"="+gateway.ManagedBy), func(resource string) bool {
+		began, err := strconv.ParseInt(resource[strings.LastIndex(resource, "-")+1:], 36, 64)
+		ours := strings.Contains(resource, "-"+namePrefix) && err == nil
+		return !ours || time.Since(time.Unix(began, 0)) < longest
+	}))
 }
 
 // tell logs what there is to know of a gateway after a failure.

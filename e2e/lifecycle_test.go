@@ -18,7 +18,8 @@ import (
 // after each. Its image is its own, so that it can be taken away.
 func TestLifecycle(t *testing.T) {
 	sysctls := hostSysctls(t)
-	image := ownImage(t, "lifecycle")
+	image := "openshell-e2e/cluster:lifecycle" + runID
+	imageLike(t, image, "LABEL openshell.ai/e2e=lifecycle")
 	g := started(t, "lifecycle", "--image", image)
 
 	t.Run("running", func(t *testing.T) { testRunning(t, g) })
@@ -54,11 +55,7 @@ func TestLifecycle(t *testing.T) {
 	t.Run("TestPitfall09ComesBackByItself", func(t *testing.T) { testComesBack(t, g, before) })
 	t.Run("new port", func(t *testing.T) { testNewPort(t, g, before) })
 	t.Run("TestPitfall11ImageGone", func(t *testing.T) { testImageGone(t, g, image) })
-	t.Run("TestPitfall31HostSysctlsAreUnchanged", func(t *testing.T) {
-		if diff := cmp.Diff(sysctls, hostSysctls(t)); diff != "" {
-			t.Errorf("sysctls of the host (-before +after):\n%s", diff)
-		}
-	})
+	t.Run("TestPitfall31HostSysctlsAreUnchanged", func(t *testing.T) { testHostSysctls(t, sysctls) })
 	t.Run("recreate", func(t *testing.T) { testRecreate(t, g) })
 	t.Run("destroy", func(t *testing.T) { testDestroy(t, g) })
 }
