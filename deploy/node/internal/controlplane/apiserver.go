@@ -48,6 +48,8 @@ func apiServerArgs(node layout.Node) []string {
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--anonymous-auth=false",
+		// One user's few clients need no fair queueing, nor the objects it keeps.
+		"--enable-priority-and-fairness=false",
 		"--profiling=false",
 		"--allow-privileged=false",
 		"--endpoint-reconciler-type=lease",
