@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/schema"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -69,12 +72,13 @@ func etcdConfig(onFatal func(string)) (*embed.Config, error) {
 var errUnreadable = errors.New("etcd cannot open its data")
 
 // startEtcd returns when etcd serves. Its data being unreadable is reported
-// through fail, whichever way etcd chooses to say so.
-func startEtcd(ctx context.Context, fail func(nodeapi.Failure)) (server *embed.Etcd, err error) {
+// through fail, whichever way etcd chooses to say so. Data of an initialized
+// gateway has to be there: etcd itself would just begin anew.
+func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)) (server *embed.Etcd, err error) {
 	serving := false
 	unreadable := func(reason string) {
 		if !serving {
-			fail(nodeapi.Failure{ID: nodeapi.FailureStateUnreadable, Message: "etcd cannot open its data: " + reason})
+			fail(etcdFailure(reason))
 		}
 	}
 	defer func() {
@@ -91,29 +95,62 @@ func startEtcd(ctx context.Context, fail func(nodeapi.Failure)) (server *embed.E
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("etcd configuration: %w", err)
 	}
+	if initialized && !wal.Exist(filepath.Join(cfg.Dir, "member", "wal")) {
+		unreadable("its log is gone")
+		return nil, fmt.Errorf("%w: its log is gone", errUnreadable)
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("etcd directory: %w", err)
 	}
 	server, err = embed.StartEtcd(cfg)
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		fail(nodeapi.Failure{ID: nodeapi.FailureDiskFull, Message: "etcd: no space left on the volume"})
-		return nil, err
-	case err != nil:
+	if err != nil {
 		unreadable(err.Error())
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	select {
-	case <-server.Server.ReadyNotify():
-		serving = true
-		return server, nil
-	case err := <-server.Err():
-		return nil, fmt.Errorf("etcd: %w", err)
-	case <-ctx.Done():
-		server.Close()
-		return nil, ctx.Err()
-	case <-time.After(time.Minute):
-		server.Close()
-		return nil, errors.New("etcd: not ready after a minute")
+	timeout := time.After(time.Minute)
+	for {
+		select {
+		case <-server.Server.ReadyNotify():
+			serving = true
+			return server, nil
+		case err := <-server.Err():
+			return nil, fmt.Errorf("etcd: %w", err)
+		case <-ctx.Done():
+			server.Close()
+			return nil, ctx.Err()
+		case <-time.After(lookForGap):
+			if logEndsEarly(server) {
+				unreadable("its log ends before its database")
+				server.Close()
+				return nil, fmt.Errorf("%w: its log ends before its database", errUnreadable)
+			}
+		case <-timeout:
+			server.Close()
+			return nil, errors.New("etcd: not ready after a minute")
+		}
 	}
+}
+
+// lookForGap is how long etcd may take before it is asked why.
+const lookForGap = 5 * time.Second
+
+// logEndsEarly reports that the database knows of changes the log does not: the
+// end of the log was lost. etcd would ignore every change until the log has
+// grown that far again.
+func logEndsEarly(server *embed.Etcd) bool {
+	if server.Server.Leader() == 0 {
+		return false // what the log holds is not known yet
+	}
+	applied, _ := schema.ReadConsistentIndex(server.Server.Backend().ReadTx())
+	return applied > server.Server.CommittedIndex()
+}
+
+// etcdFailure says why etcd cannot open its data. Without room for a segment of
+// its log that is the reason, whatever etcd itself says.
+func etcdFailure(reason string) nodeapi.Failure {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(nodeapi.VolumeRoot, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) < uint64(wal.SegmentSizeBytes) {
+		return nodeapi.Failure{ID: nodeapi.FailureDiskFull, Message: "no space is left on the volume for etcd: " + reason}
+	}
+	return nodeapi.Failure{ID: nodeapi.FailureStateUnreadable, Message: "etcd cannot open its data: " + reason}
 }

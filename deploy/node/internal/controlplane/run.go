@@ -27,7 +27,7 @@ const (
 
 // Run returns when ctx ends, nil, or when a component does, its error.
 func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error {
-	etcd, err := startEtcd(ctx, reporter.Failure)
+	etcd, err := startEtcd(ctx, node.Settings.Initialized != nil, reporter.Failure)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -141,7 +142,8 @@ func bootMilestones(ctx context.Context, state *status.State, checker status.Che
 	}
 }
 
-// observer adds the milestone of containerd, which cannot report by itself.
+// observer adds what processes cannot report by themselves: that containerd is
+// ready, and that the control plane did not survive reading its data.
 type observer struct{ *status.State }
 
 func (o observer) Component(c nodeapi.Component) {
@@ -149,7 +151,18 @@ func (o observer) Component(c nodeapi.Component) {
 		o.Reach(nodeapi.Containerd)
 	}
 	o.State.Component(c)
+	if st, _ := o.Snapshot(); c.Name == controlPlane && c.Restarts >= hopeless && !st.Has(nodeapi.Etcd) && crashed.MatchString(c.LastExit) {
+		o.Fail(nodeapi.Failure{ID: nodeapi.FailureStateUnreadable, Message: "etcd does not survive opening its data: " + c.LastExit})
+	}
 }
+
+// hopeless is the number of crashes before etcd served that leave no doubt.
+const hopeless = 3
+
+// crashed is how a Go program ends that was given damaged data: by a panic, or
+// by a fault in a file mapped to memory, which it cannot recover from. A lack
+// of memory or of threads looks different.
+var crashed = regexp.MustCompile(`^exit code 2: (panic: |fatal error: fault|unexpected fault address)`)
 
 // Healthcheck asks the running node and describes what is wrong; "" when
 // nothing is.

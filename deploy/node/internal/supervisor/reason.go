@@ -13,8 +13,8 @@ type reason struct {
 }
 
 // Loggers of the node's programs: klog ("E1121 …", "F1121 …"), logrus
-// (level=fatal), zap in JSON ("level":"fatal"), Go's runtime ("panic: …").
-var errorLine = regexp.MustCompile(`^[EF]\d{4} |level=(error|fatal|panic)|"level":"(error|fatal|panic)"|^panic: |^(Error|error): `)
+// (level=fatal), zap in JSON ("level":"fatal"), Go's runtime ("panic: …", "fatal error: …").
+var errorLine = regexp.MustCompile(`^[EF]\d{4} |level=(error|fatal|panic)|"level":"(error|fatal|panic)"|^panic: |^(Error|error|fatal error): `)
 
 const maxReason = 300
 
