@@ -67,5 +67,8 @@ if ! have dockerd; then
   # iptables and ca-certificates are only recommended, but the engine needs them.
   apt_install docker.io iptables ca-certificates
 fi
+# Since Debian 13 the command is a package of its own, which docker.io only
+# recommends; before, there was no such package.
+have docker || apt_install docker-cli
 start_engine
 say "Docker Engine $(docker version --format '{{.Server.Version}}') answers"
