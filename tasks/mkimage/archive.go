@@ -71,7 +71,6 @@ type runConfig struct {
 	Env        []string `json:"Env,omitempty"`
 	Entrypoint []string `json:"Entrypoint,omitempty"`
 	Cmd        []string `json:"Cmd,omitempty"`
-	WorkingDir string   `json:"WorkingDir,omitempty"`
 }
 
 type rootFS struct {
@@ -102,12 +101,10 @@ type spec struct {
 // The same content gives the same bytes.
 func writeImage(dir string, s spec) (img image, err error) {
 	l, err := writeLayer(dir, s.Rootfs, s.Files, s.Compress)
-	if l.Path != "" {
-		defer os.Remove(l.Path)
-	}
 	if err != nil {
 		return image{}, err
 	}
+	defer os.Remove(l.Path)
 	target := platform{Architecture: s.Arch, OS: "linux"}
 	configBlob := encode(config{platform: target, Config: s.Run, RootFS: rootFS{Type: "layers", DiffIDs: []string{l.DiffID}}})
 	manifestBlob := encode(manifest{

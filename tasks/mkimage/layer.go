@@ -43,13 +43,17 @@ type layer struct {
 }
 
 // writeLayer writes a layer holding rootfs (may be empty: none) and files on
-// top of it into dir.
+// top of it into dir. The caller removes the file; after an error there is none.
 func writeLayer(dir, rootfs string, files []file, compress bool) (l layer, err error) {
 	f, err := os.CreateTemp(dir, ".layer-*")
 	if err != nil {
 		return layer{}, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
 
 	stored, plain := sha256.New(), sha256.New()
 	out := io.MultiWriter(f, stored)

@@ -14,7 +14,7 @@ import (
 
 const usage = `usage:
   mkimage image -name NAME -dir DIR [-arch ARCH] [-rootfs TAR] [-file SOURCE=/TARGET]... [-gzip]
-                [-user UID] [-env KEY=VALUE]... [-workdir DIR] [-entrypoint PATH | -cmd PATH]
+                [-user UID] [-env KEY=VALUE]... [-entrypoint PATH | -cmd PATH]
       writes DIR/NAME.tar and prints the image's reference
   mkimage index -dir DIR NAME...
       writes DIR/index.json for the archives DIR/NAME.tar`
@@ -40,7 +40,6 @@ func run(args []string) error {
 		flags.StringVar(&s.Rootfs, "rootfs", "", "tar of a root file system")
 		flags.BoolVar(&s.Compress, "gzip", false, "compress the layer")
 		flags.StringVar(&s.Run.User, "user", "", "user the image runs as")
-		flags.StringVar(&s.Run.WorkingDir, "workdir", "", "working directory")
 		flags.Func("file", "SOURCE=/TARGET, repeatable", func(v string) error {
 			f, err := parseFile(v)
 			s.Files = append(s.Files, f)
