@@ -9,6 +9,7 @@ import (
 
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // resume brings a gateway back from its volume, in every state but those that
@@ -48,7 +49,7 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 	p.Settings = want
 	p.Notes = append(p.Notes, network.notes...)
 	p.Action = ActionResume
-	if o.up() && len(renew) == 0 && p.Was != Paused && p.Was != CrashLooping {
+	if o.up() && len(renew) == 0 && p.Was != Paused && p.Was != CrashLooping && !o.gaveUp() {
 		p.Action, p.session = ActionVerify, o.session
 	}
 	o.containerSteps(&p, renew, network)
@@ -97,6 +98,10 @@ func (o Observed) containerSteps(p *Plan, renew []string, network networkPlan) {
 	switch p.Was {
 	case DegradedWord:
 		p.note("it does not answer: %s", o.diagnosis())
+		if o.gaveUp() {
+			p.add(StopContainer, "the node gave up")
+			p.add(StartContainer, "what stopped it may be gone")
+		}
 	case Paused:
 		p.add(UnpauseContainer, "it is paused")
 	case CrashLooping:
@@ -108,6 +113,11 @@ func (o Observed) containerSteps(p *Plan, renew []string, network networkPlan) {
 	case Stopped:
 		p.add(StartContainer, "it is %s", o.Container.State)
 	}
+}
+
+// gaveUp reports that the node waits for somebody to start it again.
+func (o Observed) gaveUp() bool {
+	return o.Node != nil && o.Node.Phase == nodeapi.Failed
 }
 
 // diagnosis is what is known of a gateway that runs and is not healthy.

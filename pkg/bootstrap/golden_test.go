@@ -155,6 +155,7 @@ func TestPlanForEveryState(t *testing.T) {
 		"starting":              with(in(docker.StateRunning), func(o *Observed) { o.Healthy, o.Node = false, &nodeapi.Status{Phase: nodeapi.Booting} }),
 		"starting-never-born":   with(in(docker.StateRunning), func(o *Observed) { o.Healthy, o.Container.StartedAt, o.Settings.Initialized = false, noon, nil }),
 		"degraded":              with(in(docker.StateRunning), func(o *Observed) { o.Healthy, o.Node = false, &nodeapi.Status{Phase: nodeapi.Degraded} }),
+		"degraded-failed":       with(in(docker.StateRunning), func(o *Observed) { o.Healthy, o.Node = false, &nodeapi.Status{Phase: nodeapi.Failed} }),
 		"degraded-silent":       with(in(docker.StateRunning), func(o *Observed) { o.Healthy = false }),
 		"crashlooping":          with(in(docker.StateRestarting), func(o *Observed) { o.Container.Restarts, o.LastLine = 7, "etcd: disk quota exceeded" }),
 		"paused":                in(docker.StatePaused),

@@ -15,7 +15,7 @@ import (
 
 const (
 	restartPolicy = "unless-stopped"
-	stopTimeout   = 30 * time.Second
+	stopTimeout   = 45 * time.Second // more than the graces of the node's components together
 	stateMount    = nodeapi.VolumeRoot
 
 	apiContainerPort  = nodeapi.GatewayPort
