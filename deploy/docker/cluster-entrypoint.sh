@@ -50,18 +50,28 @@ protect_host_sysctls() {
 }
 
 # On cgroup v2 a group with processes cannot hand controllers to its children:
-# everything moves to a leaf before the kubelet makes its own groups.
+# everything moves to a leaf before the kubelet makes its own groups. A `docker
+# exec` puts a new process into the group at any moment, so that one attempt is
+# not enough.
 delegate_cgroup_v2() {
-  [[ -f /sys/fs/cgroup/cgroup.controllers ]] || return 0
-  local leaf=/sys/fs/cgroup/openshell-node pid controller
+  local root=/sys/fs/cgroup
+  [[ -f $root/cgroup.controllers ]] || return 0
+  local leaf=$root/openshell-node deadline=$((SECONDS + 10)) pid controller missing
   mkdir -p "$leaf"
-  while read -r pid; do
-    # A process may end between the read and the write.
-    printf '%s' "$pid" >"$leaf/cgroup.procs" 2>/dev/null || true
-  done </sys/fs/cgroup/cgroup.procs
-  for controller in $(</sys/fs/cgroup/cgroup.controllers); do
-    printf '+%s' "$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null ||
-      printf 'cluster-entrypoint: cgroup controller %s cannot be delegated\n' "$controller" >&2
+  while :; do
+    while read -r pid; do
+      # A process may end between the read and the write.
+      printf '%s' "$pid" >"$leaf/cgroup.procs" 2>/dev/null || true
+    done <"$root/cgroup.procs"
+    for controller in $(<"$root/cgroup.controllers"); do
+      printf '+%s' "$controller" >"$root/cgroup.subtree_control" 2>/dev/null || true
+    done
+    missing=
+    for controller in cpu memory pids; do
+      [[ " $(<"$root/cgroup.subtree_control") " == *" $controller "* ]] || missing+=" $controller"
+    done
+    [[ -n $missing ]] || return 0
+    ((SECONDS < deadline)) || fail "cgroup controllers cannot be delegated:$missing"
   done
 }
 
@@ -81,9 +91,4 @@ main() {
   exec /usr/local/bin/openshell-node supervise
 }
 
-# A short-lived container over the volume runs one subcommand and needs none
-# of the above.
-if [[ $# -gt 0 ]]; then
-  exec /usr/local/bin/openshell-node "$@"
-fi
 main

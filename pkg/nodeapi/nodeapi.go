@@ -20,6 +20,9 @@ const (
 	AsidePrefix     = "aside-"                          // VolumeRoot/aside-<time>: a state that was set aside
 )
 
+// SettingsMode is the file mode of SettingsFile.
+const SettingsMode = 0o600
+
 // Ports inside the container.
 const (
 	APIServerPort = 6443  // Kubernetes API
@@ -112,7 +115,7 @@ type Failure struct {
 
 // Kinds of Failure. Only StateUnreadable may lead the CLI to set a state aside.
 const (
-	FailureStateUnreadable = "state-unreadable" // etcd or a CA on the volume cannot be read
+	FailureStateUnreadable = "state-unreadable" // the data of etcd cannot be read
 	FailureDiskFull        = "disk-full"
 	FailureSettings        = "settings" // gateway.json is damaged
 	FailureHost            = "host"     // the kernel lacks something

@@ -193,7 +193,6 @@ func TestHelmChartManifestRendersAsDeployed(t *testing.T) {
 		Spec       struct {
 			Chart           string `json:"chart"`
 			TargetNamespace string `json:"targetNamespace"`
-			CreateNamespace bool   `json:"createNamespace"`
 			ValuesContent   string `json:"valuesContent"`
 		} `json:"spec"`
 	}

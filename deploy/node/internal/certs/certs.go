@@ -15,9 +15,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
+	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/pkg/nodeapi"
 	"openshell.ai/openshell/pkg/pki"
@@ -157,10 +157,10 @@ func stillValid(certPEM []byte, now time.Time) bool {
 // saveAuthority writes the key first: a certificate can be made again from the
 // key, but not the other way round.
 func saveAuthority(ca *pki.CA) error {
-	if err := writeFile(caKey, ca.Pair().Key, 0o600); err != nil {
+	if err := durable.WriteFile(caKey, ca.Pair().Key, 0o600); err != nil {
 		return err
 	}
-	return writeFile(CACert, ca.CertPEM(), 0o644)
+	return durable.WriteFile(CACert, ca.CertPEM(), 0o644)
 }
 
 // tokenKey makes the key of service account tokens on the first boot, and
@@ -186,7 +186,7 @@ func tokenKey() error {
 	if err != nil {
 		return fmt.Errorf("token key: %w", err)
 	}
-	return writeFile(TokenKey, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
+	return durable.WriteFile(TokenKey, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 func issuePair(ca *pki.CA, name string, spec pki.LeafSpec, now time.Time) error {
@@ -194,10 +194,10 @@ func issuePair(ca *pki.CA, name string, spec pki.LeafSpec, now time.Time) error 
 	if err != nil {
 		return err
 	}
-	if err := writeFile(layout.Key(name), leaf.Key, 0o600); err != nil {
+	if err := durable.WriteFile(layout.Key(name), leaf.Key, 0o600); err != nil {
 		return err
 	}
-	return writeFile(layout.Cert(name), leaf.Cert, 0o644)
+	return durable.WriteFile(layout.Cert(name), leaf.Cert, 0o644)
 }
 
 func issueKubeconfig(ca *pki.CA, path string, spec pki.LeafSpec, now time.Time) error {
@@ -205,22 +205,5 @@ func issueKubeconfig(ca *pki.CA, path string, spec pki.LeafSpec, now time.Time) 
 	if err != nil {
 		return err
 	}
-	return writeFile(path, kubeconfig(ca.CertPEM(), leaf), 0o600)
-}
-
-// writeFile replaces a file as a whole and makes it durable.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	defer os.Remove(temp.Name()) // gone already when all went well
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+	return durable.WriteFile(path, kubeconfig(ca.CertPEM(), leaf), 0o600)
 }

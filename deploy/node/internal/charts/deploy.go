@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,10 +29,12 @@ const (
 	fieldManager = "openshell-node"
 	inventory    = "openshell-deployed" // ConfigMap in the system namespace
 	retryEvery   = time.Second
-	secretsEvery = 50 * time.Millisecond
+	lookOften    = 50 * time.Millisecond // for Secrets, while the CLI is making them
+	lookSeldom   = time.Second           // when it seems to be gone
 	// healAfter is when objects of an unchanged chart are applied again, so
 	// that what somebody deleted comes back, out of the way of a resume.
 	healAfter = 20 * time.Second
+	healEvery = 10 * time.Minute
 )
 
 // neededSecrets must exist before the workload that reads them.
@@ -78,22 +81,24 @@ func (d *Deployer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	heal := time.After(healAfter)
+	heal := time.NewTimer(healAfter)
+	defer heal.Stop()
 	for unchangedToo := false; ; {
-		err := d.deploy(ctx, unchangedToo)
-		retry := make(<-chan time.Time)
-		if err != nil {
+		var retry <-chan time.Time
+		if err := d.deploy(ctx, unchangedToo); err != nil {
 			slog.Warn("charts are not deployed yet", "error", err)
 			retry = time.After(retryEvery)
+		} else {
+			unchangedToo = false
 		}
-		unchangedToo = false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-retry:
 		case <-changes:
-		case <-heal:
+		case <-heal.C:
 			unchangedToo = true
+			heal.Reset(healEvery)
 		}
 	}
 }
@@ -230,7 +235,7 @@ func (d *Deployer) wanted(ctx context.Context) ([]unstructured.Unstructured, err
 }
 
 func (d *Deployer) waitSecrets(ctx context.Context) error {
-	for {
+	for pause := lookOften; ; pause = min(pause*11/10, lookSeldom) {
 		missing, err := d.secretsMissing(ctx)
 		if err != nil || !missing {
 			return err
@@ -238,7 +243,7 @@ func (d *Deployer) waitSecrets(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(secretsEvery):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -287,6 +292,9 @@ func (d *Deployer) apply(ctx context.Context, o unstructured.Unstructured) error
 
 func (d *Deployer) remove(ctx context.Context, o object) error {
 	resource, err := d.resource(o.APIVersion, o.Kind, o.Namespace)
+	if meta.IsNoMatchError(err) {
+		return nil // gone with its definition
+	}
 	if err != nil {
 		return err
 	}

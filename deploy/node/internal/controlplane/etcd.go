@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -75,9 +76,9 @@ var errUnreadable = errors.New("etcd cannot open its data")
 // through fail, whichever way etcd chooses to say so. Data of an initialized
 // gateway has to be there: etcd itself would just begin anew.
 func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)) (server *embed.Etcd, err error) {
-	serving := false
+	var serving atomic.Bool
 	unreadable := func(reason string) {
-		if !serving {
+		if !serving.Load() {
 			fail(etcdFailure(reason))
 		}
 	}
@@ -108,10 +109,10 @@ func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	timeout := time.After(time.Minute)
-	for {
+	for committed := uint64(0); ; {
 		select {
 		case <-server.Server.ReadyNotify():
-			serving = true
+			serving.Store(true)
 			return server, nil
 		case err := <-server.Err():
 			return nil, fmt.Errorf("etcd: %w", err)
@@ -119,7 +120,9 @@ func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)
 			server.Close()
 			return nil, ctx.Err()
 		case <-time.After(lookForGap):
-			if logEndsEarly(server) {
+			// A log that is still being read is not at its end.
+			before := committed
+			if committed = server.Server.CommittedIndex(); committed == before && logEndsEarly(server) {
 				unreadable("its log ends before its database")
 				server.Close()
 				return nil, fmt.Errorf("%w: its log ends before its database", errUnreadable)

@@ -54,7 +54,7 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 
 	running.Run("kube-controller-manager", func(ctx context.Context) error { return runControllers(ctx, node) })
 	running.Run("kube-scheduler", runScheduler)
-	running.Run("storage", func(ctx context.Context) error { return storage.Run(ctx, config, node) })
+	running.Run("storage", func(ctx context.Context) error { return storage.Run(ctx, config) })
 
 	select {
 	case err := <-running.Ended():

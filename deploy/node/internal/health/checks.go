@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
@@ -39,6 +41,7 @@ type Checks struct {
 	node   string
 	ip     netip.Addr
 	booted time.Time
+	volume string
 }
 
 // New returns the checks of the node with that name and address. The API
@@ -46,7 +49,7 @@ type Checks struct {
 // since booted counts.
 func New(client *Client, node string, ip netip.Addr, booted time.Time) *Checks {
 	// The API's times are whole seconds.
-	return &Checks{client: client, node: node, ip: ip, booted: booted.Truncate(time.Second)}
+	return &Checks{client: client, node: node, ip: ip, booted: booted.Truncate(time.Second), volume: nodeapi.VolumeRoot}
 }
 
 // Check runs every check. Without the API the others are not asked.
@@ -106,6 +109,25 @@ func (c *Checks) nodeReady(ctx context.Context) error {
 	}
 	if !ready {
 		return errors.New("the kubelet has not reported yet")
+	}
+	return c.room()
+}
+
+// minRoom is what etcd needs to go on: a segment of its log, and its database
+// once more while it is compacted.
+const minRoom = 512 << 20
+
+// room looks at the volume, which the kubelet was told not to watch.
+func (c *Checks) room() error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(c.volume, &fs); err != nil {
+		return fmt.Errorf("volume: %w", err)
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); free < minRoom {
+		return fmt.Errorf("less than %d MiB are left on the volume", minRoom>>20)
+	}
+	if fs.Files > 0 && fs.Ffree == 0 {
+		return errors.New("no inode is left on the volume")
 	}
 	return nil
 }

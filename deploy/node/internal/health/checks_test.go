@@ -54,7 +54,7 @@ func healthy() map[string]string {
 // is the system's and is left out.
 func failing(t *testing.T, a api, ip netip.Addr) map[string]string {
 	t.Helper()
-	c := &Checks{client: a, node: "n", ip: ip, booted: booted.Truncate(time.Second)}
+	c := &Checks{client: a, node: "n", ip: ip, booted: booted.Truncate(time.Second), volume: t.TempDir()}
 	got := map[string]string{}
 	for _, check := range c.Check(t.Context()) {
 		if !check.OK {

@@ -2,7 +2,6 @@ package images
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -71,5 +70,5 @@ func (i *Importer) Ensure(ctx context.Context, image Image) error {
 		slog.Info("image imported", "ref", image.Ref, "digest", m.Target.Digest)
 		return nil
 	}
-	return errors.Join(fmt.Errorf("image %s: its archive holds another name", image.Ref))
+	return fmt.Errorf("image %s: its archive holds another name", image.Ref)
 }

@@ -65,8 +65,8 @@ func configure(c *kubeletconfig.KubeletConfiguration, node layout.Node) {
 	c.PodLogsDir = layout.PodLogDir
 	c.SerializeImagePulls = false
 
-	// Images and pods cannot be brought back once they are evicted: the CLI and
-	// the health check watch the disk instead.
+	// Images and pods cannot be brought back once they are evicted: the health
+	// check watches the disk instead.
 	c.ImageGCHighThresholdPercent = 100
 	c.ImageGCLowThresholdPercent = 99
 	c.EvictionHard = map[string]string{

@@ -21,8 +21,8 @@ mode: nftables
 bindAddress: 0.0.0.0
 clusterCIDR: %q
 hostnameOverride: %q
-healthzBindAddress: ""
-metricsBindAddress: ""
+healthzBindAddress: 127.0.0.1:10256
+metricsBindAddress: 127.0.0.1:10249
 nodePortAddresses: [primary]
 oomScoreAdj: 0
 clientConnection:

@@ -5,7 +5,6 @@ package layout
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 
@@ -55,7 +54,6 @@ func Key(name string) string { return RunDir + "/" + name + ".key" }
 const (
 	GatewayNamespace = "openshell"
 	SystemNamespace  = "openshell-system"
-	SandboxNamespace = "openshell-sandboxes"
 )
 
 // ContainerdNamespace is the one Kubernetes uses.
@@ -92,7 +90,7 @@ func Load() (Node, error) {
 	if err != nil {
 		return Node{}, fmt.Errorf("host name: %w", err)
 	}
-	ip, err := address()
+	ip, err := address(routeFile)
 	if err != nil {
 		return Node{}, err
 	}
@@ -103,29 +101,4 @@ func Load() (Node, error) {
 // as pods see it.
 func (n Node) APIServiceIP() netip.Addr {
 	return n.Settings.Network.ServiceCIDR.Masked().Addr().Next()
-}
-
-// address is the node's own IPv4 address: the only global one of a container
-// on one Docker network.
-func address() (netip.Addr, error) {
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("network interfaces: %w", err)
-	}
-	for _, i := range interfaces {
-		if i.Flags&net.FlagLoopback != 0 || i.Flags&net.FlagUp == 0 || i.Name == "cni0" {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			return netip.Addr{}, fmt.Errorf("addresses of %s: %w", i.Name, err)
-		}
-		for _, a := range addrs {
-			prefix, err := netip.ParsePrefix(a.String())
-			if err == nil && prefix.Addr().Is4() && prefix.Addr().IsGlobalUnicast() {
-				return prefix.Addr(), nil
-			}
-		}
-	}
-	return netip.Addr{}, errors.New("the container has no network address")
 }

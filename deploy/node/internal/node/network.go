@@ -49,7 +49,7 @@ func writeNetworkConfig(node layout.Node) error {
 }
 
 // addResolverAddress gives the loopback interface the address pods ask for
-// names. After a restart of openshell-node alone it is there already.
+// names.
 func addResolverAddress() error {
 	out, err := exec.Command("ip", "address", "replace", layout.DNSAddress+"/32", "dev", "lo").CombinedOutput()
 	if err != nil {

@@ -110,8 +110,7 @@ func failure(err error) nodeapi.Failure {
 	return nodeapi.Failure{ID: id, Message: err.Error()}
 }
 
-// bootMilestones turns passing checks into milestones until the last is
-// reached. The other milestones are reported by the processes themselves.
+// bootMilestones turns passing checks into milestones until all pass. The other milestones are reported by the processes themselves.
 func bootMilestones(ctx context.Context, state *status.State, checker status.Checker) {
 	milestones := map[string]nodeapi.Milestone{
 		health.API: nodeapi.API, health.Node: nodeapi.Node,
@@ -119,15 +118,21 @@ func bootMilestones(ctx context.Context, state *status.State, checker status.Che
 	}
 	for began := time.Now(); ; {
 		results := checker.Check(ctx)
-		reached := 0
+		passed := 0
 		for _, check := range results {
-			if m, ok := milestones[check.ID]; ok && check.OK {
+			if !check.OK {
+				continue
+			}
+			passed++
+			if m, ok := milestones[check.ID]; ok {
 				state.Reach(m)
-				reached++
 			}
 		}
-		if reached == len(milestones) {
+		if passed == len(results) {
 			state.Checked(results)
+			if err := markInitialized(nodeapi.SettingsFile, time.Now()); err != nil {
+				slog.Error("the gateway is healthy, which cannot be noted", "error", err)
+			}
 			return
 		}
 		every := lookOften

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	maxParts = 16
-	askEvery = 10 * time.Millisecond
+	maxParts  = 16
+	askOften  = 10 * time.Millisecond
+	askSeldom = 500 * time.Millisecond // on a host so slow that asking costs it time
 )
 
 // Parts are components that live and die together.
@@ -71,7 +72,7 @@ func WaitReadable(ctx context.Context, config *rest.Config, ended <-chan error) 
 	if err != nil {
 		return err
 	}
-	for {
+	for pause := askOften; ; pause = min(pause*11/10, askSeldom) {
 		_, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{Limit: 1})
 		if err == nil {
 			return nil
@@ -81,7 +82,7 @@ func WaitReadable(ctx context.Context, config *rest.Config, ended <-chan error) 
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(askEvery):
+		case <-time.After(pause):
 		}
 	}
 }

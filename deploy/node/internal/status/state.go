@@ -110,6 +110,9 @@ func (s *State) Checked(checks []nodeapi.Check) {
 		if slices.Equal(st.Checks, checks) && st.Phase == phase {
 			return false
 		}
+		if phase == nodeapi.Serving {
+			st.Failure = nil // what failed was tried again, and went well
+		}
 		st.Checks, st.Phase = checks, phase
 		return true
 	})
@@ -124,18 +127,18 @@ func (s *State) Stopping() {
 }
 
 func phaseOf(st nodeapi.Status, checks []nodeapi.Check) nodeapi.Phase {
-	if st.Phase == nodeapi.Failed || st.Phase == nodeapi.Stopping {
-		return st.Phase
+	failing := slices.ContainsFunc(checks, func(c nodeapi.Check) bool { return !c.OK })
+	switch {
+	case st.Phase == nodeapi.Stopping:
+		return nodeapi.Stopping
+	case !failing:
+		return nodeapi.Serving
+	case st.Failure != nil:
+		return nodeapi.Failed
+	case st.Has(nodeapi.Endpoint):
+		return nodeapi.Degraded
 	}
-	for _, c := range checks {
-		if !c.OK {
-			if st.Has(nodeapi.Endpoint) {
-				return nodeapi.Degraded
-			}
-			return nodeapi.Booting
-		}
-	}
-	return nodeapi.Serving
+	return nodeapi.Booting
 }
 
 func (s *State) change(apply func(*nodeapi.Status) bool) {

@@ -39,10 +39,14 @@ func TestPhases(t *testing.T) {
 		"every check passes":           {func(s *status.State) { s.Checked(ok) }, nodeapi.Serving},
 		"a check fails after the boot": {func(s *status.State) { s.Reach(nodeapi.Endpoint); s.Checked(ok); s.Checked(bad) }, nodeapi.Degraded},
 		"stopping is for good":         {func(s *status.State) { s.Stopping(); s.Checked(ok) }, nodeapi.Stopping},
-		"a failure is for good": {func(s *status.State) {
+		"a failure stays while a check fails": {func(s *status.State) {
 			s.Report("control-plane", []byte(`{"failure":{"id":"state-unreadable","message":"torn"}}`))
-			s.Checked(ok)
+			s.Checked(bad)
 		}, nodeapi.Failed},
+		"a failure is over when every check passes": {func(s *status.State) {
+			s.Report("control-plane", []byte(`{"failure":{"id":"disk-full","message":"full"}}`))
+			s.Checked(ok)
+		}, nodeapi.Serving},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := status.New("1.0.0", "v1.36.3", clock())

@@ -23,7 +23,7 @@ import (
 const Provisioner = "openshell.ai/volume"
 
 // Run provisions until ctx ends.
-func Run(ctx context.Context, config *rest.Config, _ layout.Node) error {
+func Run(ctx context.Context, config *rest.Config) error {
 	if err := os.MkdirAll(layout.WorkspaceDir, 0o711); err != nil {
 		return fmt.Errorf("workspaces: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -51,7 +52,8 @@ func (p *process) keepRunning(ctx context.Context) {
 	backoff := backoffMin
 	for {
 		p.set(func() { p.state = "waiting" })
-		if err := p.sup.waitReady(ctx, p.spec.After); err != nil {
+		// A process that waits for nothing must not start while it is stopped.
+		if err := errors.Join(p.sup.waitReady(ctx, p.spec.After), ctx.Err()); err != nil {
 			p.set(func() { p.state = "stopped" })
 			return
 		}
@@ -159,6 +161,7 @@ func (p *process) copyOutput(r *os.File) string {
 		reason.see(lines.Text())
 		fmt.Fprintf(p.sup.log, "%s | %s\n", p.spec.Name, lines.Bytes())
 	}
+	drain(r)
 	return reason.line()
 }
 
@@ -168,6 +171,13 @@ func (p *process) copyReports(r *os.File) {
 	for lines.Scan() {
 		p.sup.observer.Report(p.spec.Name, lines.Bytes())
 	}
+	drain(r)
+}
+
+// drain reads on after a line that was too long: a program whose output nobody
+// reads is ended by the next thing it says.
+func drain(r io.Reader) {
+	_, _ = io.Copy(io.Discard, r)
 }
 
 // probe asks until the program is ready.
@@ -222,11 +232,12 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-// set changes the state under the lock and reports it.
+// set changes the state and reports it, in one step so that reports come in
+// the order of the changes.
 func (p *process) set(change func()) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	change()
 	c := nodeapi.Component{Name: p.spec.Name, State: p.state, PID: p.pid, Restarts: p.restarts, LastExit: p.lastExit}
-	p.mu.Unlock()
 	p.sup.observer.Component(c)
 }

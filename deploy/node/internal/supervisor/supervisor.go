@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"sync"
-	"syscall"
 	"time"
 
 	"openshell.ai/openshell/pkg/nodeapi"
@@ -79,14 +78,7 @@ func (s *Supervisor) Stop() {
 	s.running.Wait()
 }
 
-// Restart ends a process, which then starts again at once.
-func (s *Supervisor) Restart(name string) {
-	if p, ok := s.procs[name]; ok {
-		p.signal(syscall.SIGTERM)
-	}
-}
-
-// ready is closed-over state of the readiness of one run of a process.
+// waitReady returns when the named processes are ready.
 func (s *Supervisor) waitReady(ctx context.Context, names []string) error {
 	for _, name := range names {
 		if err := s.procs[name].waitReady(ctx); err != nil {

@@ -1,5 +1,5 @@
-// Package volume sets the state of a gateway aside and brings it back. Both are
-// one rename on the volume: nothing is copied, nothing deleted.
+// Package volume sets the state of a gateway aside and brings it back, by
+// renames on the volume: nothing is copied, nothing deleted.
 package volume
 
 import (
@@ -12,6 +12,9 @@ import (
 	"sort"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
@@ -56,28 +59,33 @@ func (v Volume) SetAside(name string) error {
 	if err := v.rename(current, name); err != nil {
 		return err
 	}
-	return v.sync()
+	return durable.SyncDir(v.Root)
 }
 
 // Restore makes an aside the present state. A present state is set aside under
-// the given name first; whether there was one is returned.
+// the given name; whether there was one is returned. The two states change
+// places in one step, so that at no moment there is none.
 func (v Volume) Restore(aside, present string) (bool, error) {
 	if err := errors.Join(checkName(aside), checkName(present)); err != nil {
 		return false, err
 	}
-	if _, err := os.Stat(filepath.Join(v.Root, aside)); err != nil {
+	if _, err := os.Stat(v.path(aside)); err != nil {
 		return false, err
 	}
-	err := v.rename(current, present)
-	had := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+	if _, err := os.Lstat(v.path(present)); !errors.Is(err, fs.ErrNotExist) {
+		return false, errors.Join(fmt.Errorf("%s is there already", present), err)
 	}
-	if err := v.rename(aside, current); err != nil {
-		return had, err
+	err := unix.Renameat2(unix.AT_FDCWD, v.path(aside), unix.AT_FDCWD, v.path(current), unix.RENAME_EXCHANGE)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, errors.Join(v.rename(aside, current), durable.SyncDir(v.Root))
 	}
-	return had, v.sync()
+	if err != nil {
+		return false, fmt.Errorf("%s and %s: %w", aside, current, err)
+	}
+	return true, errors.Join(v.rename(aside, present), durable.SyncDir(v.Root))
 }
+
+func (v Volume) path(name string) string { return filepath.Join(v.Root, name) }
 
 func checkName(name string) error {
 	if !asideName.MatchString(name) {
@@ -88,18 +96,9 @@ func checkName(name string) error {
 
 // rename refuses to put a directory over another one, even an empty one.
 func (v Volume) rename(from, to string) error {
-	target := filepath.Join(v.Root, to)
+	target := v.path(to)
 	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("%s is there already", to), err)
 	}
-	return os.Rename(filepath.Join(v.Root, from), target)
-}
-
-// sync makes the renames durable.
-func (v Volume) sync() error {
-	dir, err := os.Open(v.Root)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return os.Rename(v.path(from), target)
 }
