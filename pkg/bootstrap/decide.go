@@ -85,6 +85,23 @@ func (o Observed) finish(p *Plan) {
 	}
 }
 
+// checkHost refuses limits and addresses that the host cannot give: the engine
+// would do so as well, but after the old container is gone.
+func (o Observed) checkHost(want gateway.Settings, opts StartOptions) error {
+	if o.Engine != nil && o.Engine.NCPU > 0 && want.CPUs > float64(o.Engine.NCPU) {
+		return fault.New(fault.BadValue, fault.ExitUsage, "--cpus is %s, and the Docker Engine has %d cores", cpuWord(want.CPUs), o.Engine.NCPU).
+			Hint("give a lower limit, or 0 for none: `openshell gateway start %s --cpus 0`", o.Name)
+	}
+	if !o.NotLocal {
+		return nil
+	}
+	e := fault.New(fault.HostUnfit, fault.ExitFailure, "address %s, on which gateway %s publishes its ports, is not one of this host", want.Bind, o.Name)
+	if opts.Bind != nil {
+		e = fault.New(fault.BadValue, fault.ExitUsage, "--bind is %s, which is not an address of this host", want.Bind)
+	}
+	return e.Hint("give one it has: `openshell gateway start %s --bind ADDRESS`", o.Name)
+}
+
 // checkPorts refuses ports that collide with each other or are held by others.
 func (o Observed) checkPorts(want gateway.Settings) error {
 	if want.HTTPPort == want.Port {

@@ -33,6 +33,9 @@ func (o Observed) newGateway(p Plan, opts StartOptions, action Action, want gate
 	if want.HTTPPort == 0 && opts.HTTPPort == nil {
 		p.Warnings = append(p.Warnings, "no port from 7100 to 7199 is free: the gateway's web port is not published")
 	}
+	if err := o.checkHost(want, opts); err != nil {
+		return Plan{}, err
+	}
 	if err := o.checkPorts(want); err != nil {
 		return Plan{}, err
 	}

@@ -29,6 +29,9 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 		}
 		want.Network.Subnet = network.subnet
 		renew = o.renewCauses(want, changes, network)
+		if err := o.checkHost(want, opts); err != nil {
+			return Plan{}, err
+		}
 		if err := o.checkPorts(want); err != nil {
 			return Plan{}, err
 		}
@@ -46,7 +49,7 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 	if o.Image != nil && o.Image.ID != want.Image.ID {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("image %s is not used: a start never changes the image of a gateway", o.ImageRef))
 	}
-	p.Settings = want
+	p.Settings, p.before = want, o.Settings
 	p.Notes = append(p.Notes, network.notes...)
 	p.Action = ActionResume
 	if o.up() && len(renew) == 0 && p.Was != Paused && p.Was != CrashLooping && !o.gaveUp() {

@@ -72,6 +72,8 @@ type Prober interface {
 type System interface {
 	// PortHolder names who listens on a port; taken is false when it is free.
 	PortHolder(bind string, port int, proto string) (holder string, taken bool)
+	// HasAddress reports whether ports can be published on an address.
+	HasAddress(address string) bool
 	// Ranges are the address ranges of the host's interfaces and routes.
 	Ranges() ([]HostRange, error)
 }

@@ -81,7 +81,10 @@ type run struct {
 
 // made is what this run created and would take back. A call that got no answer
 // may have had its effect, so things are noted before they are asked for.
-type made struct{ network, volume, container, started, hostFiles bool }
+//
+// Settings are noted only until the container that has them was started: a
+// gateway goes back to those with which one could be.
+type made struct{ network, volume, container, started, hostFiles, settings bool }
 
 // all runs the steps: those marked alongside as one chain beside the next.
 func (r *run) all(ctx context.Context) error {

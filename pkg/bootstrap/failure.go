@@ -72,6 +72,10 @@ func (r *run) rollback(ctx context.Context) (hostFiles bool) {
 			r.out.event(Event{Kind: Note, Message: what})
 		}
 	}
+	if m.settings {
+		err := r.takeBackSettings(ctx)
+		undo("took back the settings", err == nil, err)
+	}
 	if m.container {
 		changed, err := removed(r.Engine.RemoveContainer(ctx, r.container))
 		undo("removed the container that this run made", changed, err)

@@ -54,7 +54,7 @@ func bare() Observed {
 	img := nodeImage(testImage, "v0.3.0", "openshell/cluster:v0.3.0")
 	return Observed{
 		Name: testName, At: noon, FreeHTTP: 7100,
-		Engine: &docker.Info{OS: "linux", CgroupVersion: 2, MemTotal: 8 << 30, StorageDriver: "overlay2", SystemTime: noon},
+		Engine: &docker.Info{OS: "linux", CgroupVersion: 2, NCPU: 4, MemTotal: 8 << 30, StorageDriver: "overlay2", SystemTime: noon},
 		Image:  &img, ImageRef: "openshell/cluster:v0.3.0", Images: []docker.Image{img},
 		Ranges: []TakenRange{{netip.MustParsePrefix("172.17.0.0/16"), "network bridge"}, {netip.MustParsePrefix("192.168.1.0/24"), "interface wlan0"}},
 	}

@@ -39,6 +39,7 @@ type Observed struct {
 	Ranges   []TakenRange   // without those of this gateway's own network
 	Ports    []TakenPort    // of those that are wanted
 	FreeHTTP int            // a free port for nginx; 0: there is none
+	NotLocal bool           // the address to publish ports on is not one of this host
 }
 
 // Content says what a volume holds.

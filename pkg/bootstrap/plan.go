@@ -72,8 +72,9 @@ type Plan struct {
 	Warnings []string
 	Again    bool // afterwards, observe and decide once more
 
-	chosePort bool     // the port for nginx was not asked for
-	session   *Session // with the Kubernetes API of a gateway that is healthy already
+	before    gateway.Settings // of a resume: what the gateway has had so far
+	chosePort bool             // the port for nginx was not asked for
+	session   *Session         // with the Kubernetes API of a gateway that is healthy already
 
 	container string // id of the container that is there; empty: none
 	restarts  int    // of it, so far

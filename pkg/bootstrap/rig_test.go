@@ -52,6 +52,7 @@ type rig struct {
 	serial     int      // of CAs made
 	held       map[int]string
 	routes     []HostRange
+	away       string // an address that this host does not have
 	nodeNow    func() time.Time
 }
 
@@ -325,6 +326,9 @@ func (r *rig) PortHolder(_ string, port int, _ string) (string, bool) {
 	by, taken := r.held[port]
 	return by, taken
 }
+
+// HasAddress implements System.
+func (r *rig) HasAddress(address string) bool { return address != r.away }
 
 // Ranges implements System.
 func (r *rig) Ranges() ([]HostRange, error) { return r.routes, nil }

@@ -80,6 +80,13 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"running, none selected", with(running, func(o *Observed) { o.Active = "" }), StartOptions{}},
 			{"running, another selected", with(running, func(o *Observed) { o.Active = "other" }), StartOptions{}},
 		},
+		"host": {
+			{"fresh, --cpus above the engine's", bare(), StartOptions{CPUs: ptr(4.5)}},
+			{"running, --cpus above the engine's", running, StartOptions{CPUs: ptr(64.0)}},
+			{"suspended, the engine has fewer cores now", with(suspended(), func(o *Observed) { o.Settings.CPUs = 8 }), StartOptions{}},
+			{"running, --bind to an address of another host", with(running, func(o *Observed) { o.NotLocal = true }), StartOptions{Bind: ptr("10.9.9.9")}},
+			{"stopped, its address is gone", with(stopped, func(o *Observed) { o.NotLocal, o.Settings.Bind = true, "10.9.9.9" }), StartOptions{}},
+		},
 		"engine": {
 			{"rootless", with(bare(), func(o *Observed) { e := *o.Engine; e.Rootless = true; o.Engine = &e }), StartOptions{}},
 			{"windows containers", with(bare(), func(o *Observed) { e := *o.Engine; e.OS = "windows"; o.Engine = &e }), StartOptions{}},

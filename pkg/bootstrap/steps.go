@@ -90,7 +90,22 @@ func (m *Manager) stopGracefully(ctx context.Context, container string, paused b
 }
 
 func (r *run) writeSettings(ctx context.Context) error {
+	r.made.settings = r.plan.Action == ActionResume && r.plan.has(CreateContainer)
 	return r.Engine.WriteFile(ctx, r.container, nodeapi.SettingsFile, settingsMode, r.settings.Encode())
+}
+
+// takeBackSettings writes what the gateway had before, into the container that
+// there is, or else through a helper.
+func (r *run) takeBackSettings(ctx context.Context) error {
+	write := func(id string) error {
+		return r.Engine.WriteFile(ctx, id, nodeapi.SettingsFile, settingsMode, r.plan.before.Encode())
+	}
+	if r.container != "" {
+		if err := write(r.container); !docker.IsNotFound(err) {
+			return err
+		}
+	}
+	return r.withHelper(ctx, r.plan.Name, helperSpec{image: r.settings.Image.ID}, write)
 }
 
 func (r *run) removeContainer(ctx context.Context) (bool, error) {
@@ -136,6 +151,9 @@ func (r *run) createContainer(ctx context.Context) (bool, error) {
 func (r *run) startContainer(ctx context.Context) (bool, error) {
 	r.made.started = true
 	err := r.Engine.StartContainer(ctx, r.container)
+	if err == nil {
+		r.made.settings = false
+	}
 	if !docker.IsPortInUse(err) {
 		return err == nil, err
 	}

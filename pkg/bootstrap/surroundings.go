@@ -61,7 +61,8 @@ func (m *Manager) observeSurroundings(ctx context.Context, o *Observed, opts Sta
 		o.Ports, err = m.takenPorts(ctx, ports)
 		return err
 	})
-	if fresh {
+	o.NotLocal = !m.System.HasAddress(ports.want.Bind)
+	if fresh || ports.want.CPUs != 0 {
 		g.Go(func() error {
 			info, err := m.Engine.Info(ctx)
 			o.Engine = &info

@@ -11,8 +11,8 @@ import (
 type localSystem struct{}
 
 // PortHolder tries to listen, which is the one question every system answers
-// alike. A port that cannot be bound for want of a right, or because the
-// address is not this host's, is left for the engine to judge.
+// alike. A port that cannot be bound for want of a right is left for the engine
+// to judge; for an address that is not this host's see HasAddress.
 func (localSystem) PortHolder(bind string, port int, proto string) (string, bool) {
 	address := net.JoinHostPort(bind, strconv.Itoa(port))
 	var err error
@@ -34,6 +34,16 @@ func (localSystem) PortHolder(bind string, port int, proto string) (string, bool
 		return process, true
 	}
 	return "another process", true
+}
+
+// HasAddress tries to listen as well. Only a clear no counts.
+func (localSystem) HasAddress(address string) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return !notLocal(err)
+	}
+	l.Close()
+	return true
 }
 
 // Ranges are those of the interfaces and, where the system tells, the routes.

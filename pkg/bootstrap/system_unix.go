@@ -7,4 +7,6 @@ import (
 	"syscall"
 )
 
+func notLocal(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }
+
 func addressInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

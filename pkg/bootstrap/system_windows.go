@@ -5,7 +5,12 @@ import (
 	"syscall"
 )
 
-// wsaAddrInUse is WSAEADDRINUSE, which package syscall does not name.
-const wsaAddrInUse = syscall.Errno(10048)
+// WSAEADDRINUSE and WSAEADDRNOTAVAIL, which package syscall does not name.
+const (
+	wsaAddrInUse    = syscall.Errno(10048)
+	wsaAddrNotAvail = syscall.Errno(10049)
+)
+
+func notLocal(err error) bool { return errors.Is(err, wsaAddrNotAvail) }
 
 func addressInUse(err error) bool { return errors.Is(err, wsaAddrInUse) }
