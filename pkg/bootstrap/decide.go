@@ -80,7 +80,7 @@ func (o Observed) finish(p *Plan) {
 		p.add(MarkInitialized, "it has not been healthy before")
 	}
 	p.add(WriteMetadata, "for clients that read files")
-	if o.Active == "" {
+	if o.NoneActive {
 		p.add(SelectGateway, "none is selected")
 	}
 }

@@ -359,15 +359,19 @@ func TestPitfall22SkewIsNamed(t *testing.T) {
 }
 
 func TestAnotherUsersCLIWasFaster(t *testing.T) {
-	inTime(t, func(t *testing.T, r *rig) {
-		r.engine.Fail("CreateContainer", 1, docker.NewError(docker.Conflict, "create container", resource, "the name is already in use"))
-		if e := r.mustFail(StartOptions{}, fault.Locked); e.Exit != fault.ExitConflict {
-			t.Errorf("%+v", e)
-		}
-		if changes := r.engine.Changes(); slices.ContainsFunc(changes, func(c dockertest.Call) bool { return strings.HasPrefix(c.Op, "Remove") }) {
-			t.Errorf("something of the other's was removed: %v", changes)
-		}
-	})
+	for _, op := range []string{"CreateNetwork", "CreateContainer"} {
+		t.Run(op, func(t *testing.T) {
+			inTime(t, func(t *testing.T, r *rig) {
+				r.engine.Fail(op, 1, docker.NewError(docker.Conflict, op, resource, "the name is already in use"))
+				if e := r.mustFail(StartOptions{}, fault.Locked); e.Exit != fault.ExitConflict {
+					t.Errorf("%+v", e)
+				}
+				if changes := r.engine.Changes(); slices.ContainsFunc(changes, func(c dockertest.Call) bool { return strings.HasPrefix(c.Op, "Remove") }) {
+					t.Errorf("something of the other's was removed: %v", changes)
+				}
+			})
+		})
+	}
 }
 
 func TestStartWaitsForARemovalAndGoesOn(t *testing.T) {
@@ -389,7 +393,9 @@ func TestRemovalThatNeverEndsIsAFailure(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		r.mustStart(StartOptions{})
 		r.engine.SetState(resource, docker.StateRemoving)
-		r.mustFail(StartOptions{}, fault.DockerFailed)
+		if e := r.mustFail(StartOptions{}, fault.DockerFailed); slices.ContainsFunc(e.Hints, func(h string) bool { return strings.Contains(h, "destroy") }) {
+			t.Errorf("pitfall 25: hints %q", e.Hints)
+		}
 	})
 }
 

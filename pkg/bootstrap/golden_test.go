@@ -53,7 +53,7 @@ func labels() map[string]string { return testName.Labels("v0.3.0") }
 func bare() Observed {
 	img := nodeImage(testImage, "v0.3.0", "openshell/cluster:v0.3.0")
 	return Observed{
-		Name: testName, At: noon, FreeHTTP: 7100,
+		Name: testName, At: noon, FreeHTTP: 7100, NoneActive: true,
 		Engine: &docker.Info{OS: "linux", CgroupVersion: 2, NCPU: 4, MemTotal: 8 << 30, StorageDriver: "overlay2", SystemTime: noon},
 		Image:  &img, ImageRef: "openshell/cluster:v0.3.0", Images: []docker.Image{img},
 		Ranges: []TakenRange{{netip.MustParsePrefix("172.17.0.0/16"), "network bridge"}, {netip.MustParsePrefix("192.168.1.0/24"), "interface wlan0"}},
@@ -63,7 +63,7 @@ func bare() Observed {
 // suspended has a volume and a network, and no container.
 func suspended() Observed {
 	o := bare()
-	o.Active = testName
+	o.Active, o.NoneActive = testName, false
 	o.Volume = &docker.Volume{Name: testName.Resource(), Labels: labels()}
 	o.Network = &docker.Network{ID: "net1", Name: testName.Resource(), Labels: labels(), Subnets: []netip.Prefix{settled().Network.Subnet}}
 	o.Content, o.Settings = ContentSettings, settled()

@@ -59,13 +59,17 @@ func (m *Manager) glance(ctx context.Context, name gateway.Name) (Observed, erro
 	})
 	g.Go(func() error {
 		active, err := m.Host.Active()
-		if errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
+			// A damaged selection concerns only those who ask for it. It is none
+			// that a start may replace.
+			o.NoneActive = errors.Is(err, fs.ErrNotExist)
 			return nil
 		}
 		o.Active = active
-		return err
+		return nil
 	})
-	return o, g.Wait()
+	err := g.Wait()
+	return o, err
 }
 
 // present turns "not found" into nil and nothing else.

@@ -12,13 +12,14 @@ import (
 // Observed is one snapshot of a gateway. A nil pointer means absent. The last
 // group is looked at only where a plan may need it, see needs.
 type Observed struct {
-	Name      gateway.Name
-	At        time.Time
-	Container *docker.Container
-	Volume    *docker.Volume
-	Network   *docker.Network
-	Helper    bool         // a helper container of an interrupted run is there
-	Active    gateway.Name // the selected gateway; empty: none
+	Name       gateway.Name
+	At         time.Time
+	Container  *docker.Container
+	Volume     *docker.Volume
+	Network    *docker.Network
+	Helper     bool         // a helper container of an interrupted run is there
+	Active     gateway.Name // the selected gateway; empty: none, or it cannot be read
+	NoneActive bool         // none is selected
 
 	Content  Content          // of the volume
 	Settings gateway.Settings // with ContentSettings

@@ -35,6 +35,7 @@ var resource = testName.Resource()
 type rig struct {
 	t      *testing.T
 	engine *dockertest.Fake
+	root   string // of the host's files
 	host   *hostconfig.Store
 	m      *Manager
 	events []Event
@@ -61,8 +62,9 @@ var fullBoot = []nodeapi.Milestone{nodeapi.Mounts, nodeapi.Containerd, nodeapi.E
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	root := t.TempDir()
 	r := &rig{
-		t: t, engine: dockertest.New(), host: hostconfig.New(t.TempDir()),
+		t: t, engine: dockertest.New(), root: root, host: hostconfig.New(root),
 		boot: fullBoot, bootPause: 100 * time.Millisecond, held: map[int]string{}, nodeNow: time.Now,
 	}
 	r.engine.AddImage(map[string]string{imageLabel: imageKind, imageVersionLabel: rigVersion}, rigImage)

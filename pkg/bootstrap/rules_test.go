@@ -77,7 +77,7 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"stopped, container of other settings", with(stopped, func(o *Observed) { o.Settings.Port = 9000 }), StartOptions{}},
 			{"stopped, memory limit changed by hand", with(stopped, func(o *Observed) { edit(o, func(c *docker.Container) { c.Memory = 1 << 30 }) }), StartOptions{}},
 			{"running, memory limit changed by hand", with(running, func(o *Observed) { edit(o, func(c *docker.Container) { c.Memory = 1 << 30 }) }), StartOptions{}},
-			{"running, none selected", with(running, func(o *Observed) { o.Active = "" }), StartOptions{}},
+			{"running, none selected", with(running, func(o *Observed) { o.Active, o.NoneActive = "", true }), StartOptions{}},
 			{"running, another selected", with(running, func(o *Observed) { o.Active = "other" }), StartOptions{}},
 		},
 		"host": {

@@ -27,7 +27,7 @@ func (r *run) waitRemoval(ctx context.Context) (bool, error) {
 	err := r.Engine.WaitRemoved(ctx, r.container)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return false, fault.New(fault.DockerFailed, fault.ExitFailure, "container %s is still being removed after %s", r.plan.Name.Resource(), removalTime).
-			Hint("remove it: `openshell gateway destroy %s`", r.plan.Name)
+			Hint("restart Docker, then run the command again")
 	}
 	return false, err
 }
@@ -122,6 +122,10 @@ func (r *run) createNetwork(ctx context.Context) (bool, error) {
 	err := r.Engine.CreateNetwork(ctx, r.plan.Name.Resource(), subnet, r.plan.Name.Labels(r.Version))
 	if docker.IsSubnetTaken(err) {
 		return false, &chosenTaken{subnet: subnet, err: err}
+	}
+	if docker.IsConflict(err) {
+		// Another user's openshell was faster. What is there now is theirs.
+		r.made = made{}
 	}
 	return err == nil, err
 }

@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -214,6 +216,30 @@ func TestPitfall19EveryVerbTakesTheName(t *testing.T) {
 		all, err := r.m.List(t.Context())
 		if err != nil || len(all) != 1 || all[0].Name != testName || all[0].Word != Running || !all[0].Active {
 			t.Errorf("list: %+v, %v", all, err)
+		}
+	})
+}
+
+func TestADamagedSelectionIsNoReasonToDoNothing(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.stop()
+		file := filepath.Join(r.root, "active_gateway")
+		if err := os.WriteFile(file, []byte("?\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.mustStart(StartOptions{})
+		if _, err := r.m.Status(t.Context(), testName); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(file); err != nil || string(text) != "?\n" {
+			t.Errorf("a start replaced the selection: %q, %v", text, err)
+		}
+		if err := r.m.Select(t.Context(), testName); err != nil {
+			t.Error(err)
+		}
+		if name, err := r.host.Active(); err != nil || name != testName {
+			t.Errorf("%q, %v", name, err)
 		}
 	})
 }
