@@ -91,7 +91,7 @@ func TestLeastPrivilege(t *testing.T) {
 		rule string
 		ok   bool
 	}{
-		{"runs as user 1000, not root", *pod.SecurityContext.RunAsNonRoot && *pod.SecurityContext.RunAsUser == 1000},
+		{"runs as user 1000, not root", *c.RunAsNonRoot && *c.RunAsUser == 1000},
 		{"default seccomp profile", pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault},
 		{"no privilege escalation", !*c.AllowPrivilegeEscalation},
 		{"read-only root file system", *c.ReadOnlyRootFilesystem},
