@@ -149,9 +149,7 @@ docker_build() {
   done | { echo "$from $*"; cat; } | sha256)
   if [[ $(docker image inspect --format '{{index .Config.Labels "openshell.ai/inputs"}}' "$image" 2>/dev/null) != "$inputs" ]]; then
     for argument in "$@"; do arguments+=(--build-arg "$argument"); done
-    # The default builder, or the classic one where there is no other: both see
-    # the base image, which is in no registry.
-    BUILDX_BUILDER=$(docker context show 2>/dev/null || echo default) docker build --quiet --pull=false \
+    engine_build --quiet --pull=false \
       --build-arg "BASE=$from" --build-arg "INPUTS=$inputs" ${arguments[@]+"${arguments[@]}"} \
       --tag "$image" "$context" >"$parts/build.log" 2>&1 || {
       cat "$parts/build.log" >&2
@@ -206,21 +204,42 @@ build_cluster_image() {
   report_image "$image" $((SECONDS - start))
 }
 
+# remove_superseded IMAGE...: removes the other tags of these repositories. A
+# node image made from one keeps its layers.
+remove_superseded() {
+  local current other
+  for current in "$@"; do
+    docker image ls --format '{{.Repository}}:{{.Tag}}' "${current%%:*}" | while read -r other; do
+      if [[ $other == *:'<none>' || $other == "$current" ]]; then continue; fi
+      docker image rm "$other" >/dev/null 2>&1 || say "cannot remove $other"
+    done
+  done
+}
+
 report_image() {
   printf '    %-22s %9s %5s s\n' "${1%%:*}" "$(human "$(docker image inspect --format '{{.Size}}' "$1")")" "$2" >&2
 }
 
 build_image() {
-  local log=$parts/rootfs.log rootfs_job base_tar sandbox_tar
+  local log=$parts/rootfs.log base_tar sandbox_tar
   image=openshell/cluster:$version
   say "node image $image ($arch)"
   build_mkimage
-  # Bound by the network, so beside the compilers.
+  # Bound by the network, so beside the compilers; what it has to say is seen at
+  # once. It is a process group, which ends with this script, and it does not
+  # hold the lock.
+  set -m
   (
-    tasks/scripts/rootfs.sh base "$arch" "${base_packages[@]}" >"$parts/base.path" &&
-      tasks/scripts/rootfs.sh sandbox "$arch" "${sandbox_packages[@]}" >"$parts/sandbox.path"
-  ) 2>"$log" &
+    {
+      tasks/scripts/rootfs.sh base "$arch" "${base_packages[@]}" >"$parts/base.path" &&
+        tasks/scripts/rootfs.sh sandbox "$arch" "${sandbox_packages[@]}" >"$parts/sandbox.path"
+    } 2>&1 | tee "$log" | while IFS= read -r line; do
+      case $line in '==> '* | 'error: '*) printf '%s\n' "$line" >&2 ;; esac
+    done
+  ) </dev/null 9>&- &
   rootfs_job=$!
+  set +m
+  trap 'kill -- "-$rootfs_job" 2>/dev/null || true' EXIT
   build_kubernetes
   build_runtime
   build_node
@@ -230,12 +249,14 @@ build_image() {
     cat "$log" >&2
     die "Debian root file systems"
   }
+  trap - EXIT
   base_tar=$(<"$parts/base.path")
   sandbox_tar=$(<"$parts/sandbox.path")
   import_base "$base_tar"
   pack_sandbox "$sandbox_tar"
   build_runtime_image
   build_cluster_image
+  remove_superseded "$base" "$runtime_image"
   say "$image is ready ($SECONDS s)"
 }
 
@@ -247,7 +268,10 @@ main() {
   # Two builds at once would take each other's context away.
   if command -v flock >/dev/null; then
     exec 9>"$parts/.lock"
-    flock 9
+    flock -n 9 || {
+      say "waiting for another build"
+      flock 9
+    }
   fi
   case ${1:-image} in
     image) build_image ;;

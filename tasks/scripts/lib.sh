@@ -54,6 +54,19 @@ apt_install() {
   fi
 }
 
+# provide TOOL: is it there, if need be by installing the package of that name?
+provide() {
+  have "$1" && return
+  is_debian && is_root || return
+  say "installing $1"
+  apt_install "$1"
+}
+
+# engine_build DOCKER_BUILD_ARGUMENT...: by the engine's own builder, or the
+# classic one where there is no other. Both see the engine's images, and leave
+# theirs there.
+engine_build() { BUILDX_BUILDER=$(docker context show 2>/dev/null </dev/null || echo default) docker build "$@"; }
+
 # node_arch: architecture of the machine that runs the engine's containers, as in GOARCH.
 node_arch() { docker version --format '{{.Server.Arch}}'; }
 

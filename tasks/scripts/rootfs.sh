@@ -74,7 +74,7 @@ from_image() {
     # The base image already has some of what is excluded.
     for path in "${excluded[@]}"; do [[ $path == /usr/share/doc/* ]] || printf '; rm -rf %s' "$path"; done
     printf '; rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt\n'
-  } | docker build --quiet --tag "$image" - >/dev/null
+  } | engine_build --quiet --tag "$image" - >/dev/null
   container=$(docker create "$image" true)
   docker export "$container" >"$partial"
   docker rm "$container" >/dev/null
@@ -84,9 +84,10 @@ from_image() {
 from_archive() {
   if ! have mmdebstrap; then
     is_debian || die "$base_image cannot be had from a registry, and without one the image can only be built on Debian or Ubuntu"
-    is_root || die "$base_image cannot be had from a registry: install mmdebstrap ('sudo apt-get install mmdebstrap') and run this again"
+    is_root || die "$base_image cannot be had from a registry: install mmdebstrap ('sudo apt-get install mmdebstrap debian-archive-keyring') and run this again"
     say "installing mmdebstrap"
-    apt_install mmdebstrap
+    # The keyring is only there by itself on Debian.
+    apt_install mmdebstrap debian-archive-keyring
   fi
   local options=() path
   for path in "${excluded[@]}"; do options+=("--dpkgopt=path-exclude=$path"); done
