@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,12 @@ type fake struct {
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("what the script runs in the node runs here, and needs the tools of Linux")
+	}
+	if _, err := exec.LookPath("jq"); err != nil {
+		t.Skip("jq is not installed; the script reads JSON with it")
+	}
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "current/deploy"), 0o755); err != nil {
 		t.Fatal(err)

@@ -34,5 +34,9 @@ if [[ $kind != unit ]]; then
   ((${#packages[@]} > 0)) || die "no test in $module has the build tag $kind"
   flags+=(-tags "$kind")
 fi
+# The tests of the fast deploy skip themselves without it, and say so only with -v.
+if [[ $kind:$module == unit:. ]] && ! provide jq; then
+  say "NOT RUN: the tests of the fast deploy (jq is not installed)"
+fi
 say "$kind tests of $module: go test ${flags[*]-} $* ${packages[*]}"
 go test "${build_flags[@]}" ${flags[@]+"${flags[@]}"} "$@" "${packages[@]}"
