@@ -29,6 +29,14 @@ func TestRestore(t *testing.T) {
 	g.listsAside(t, aside)
 	g.CLI(t, "gateway", "restore", nodeapi.AsidePrefix+"20200102T030405Z").Exits(t, 1).Says(t, aside)
 
+	// With nothing but that state a start would not know which one is meant.
+	g.CLI(t, "gateway", "start").Exits(t, 7).Says(t, "gateway restore "+aside)
+	g.listsAside(t, aside)
+
+	// What a first boot leaves that ended right after its settings were written.
+	docker(t, "container", "run", "--rm", "--network", "none", "--volume", g.Resource()+":"+nodeapi.VolumeRoot, "--entrypoint", "bash",
+		nodeImage(t), "-euc", `cd "$1" && mkdir -m 0700 current && sed -e '/"initialized"/d' -e '/"createdAt"/s/,$//' "$2/gateway.json" >current/gateway.json`,
+		"bash", nodeapi.VolumeRoot, aside)
 	g.Port = freePort(t)
 	g.Start(t, "--port", strconv.Itoa(g.Port)).Says(t, "states set aside stay")
 	g.Running(t)

@@ -34,6 +34,8 @@ func Decide(o Observed, opts StartOptions) (Plan, error) {
 	switch {
 	case opts.Recreate && p.Was != Absent:
 		return o.recreate(p, opts)
+	case p.Was == Unborn && o.Content == ContentEmpty && len(o.Asides) > 0:
+		return Plan{}, onlyAsidesError(o)
 	case p.Was == Absent, p.Was == Unborn:
 		return o.fresh(p, opts)
 	case p.Was == Broken:
@@ -134,6 +136,16 @@ func foreignError(o Observed) error {
 	return fault.New(fault.Foreign, fault.ExitConflict, "%s was not made by openshell for gateway %s: it is left alone",
 		strings.Join(names, " and "), o.Name).
 		Hint("use another name: `openshell gateway start NAME`")
+}
+
+// onlyAsidesError: whether a state that was set aside comes back, or an empty
+// gateway begins beside it, is for the user to say.
+func onlyAsidesError(o Observed) error {
+	e := fault.New(fault.StateLost, fault.ExitDecision, "volume %s holds states that were set aside and no present one", o.Name.Resource())
+	for _, command := range restores(o)[:min(len(o.Asides), maxHints)] {
+		e.Hint("bring one back: `%s`", command)
+	}
+	return e
 }
 
 func brokenError(o Observed) error {

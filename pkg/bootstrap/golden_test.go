@@ -140,13 +140,16 @@ func ptr[T any](v T) *T { return &v }
 // contract, and in every row for every flag that may differ.
 func TestPlanForEveryState(t *testing.T) {
 	states := map[string]Observed{
-		"absent":                bare(),
-		"suspended":             suspended(),
-		"unborn-volume":         never(suspended()),
-		"unborn-empty":          with(never(suspended()), func(o *Observed) { o.Content, o.Settings = ContentEmpty, gateway.Settings{} }),
-		"unborn-created":        never(in(docker.StateCreated)),
-		"unborn-exited":         never(in(docker.StateExited)),
-		"unborn-with-asides":    with(never(in(docker.StateExited)), func(o *Observed) { o.Asides = []string{"aside-20260101T000000Z"} }),
+		"absent":             bare(),
+		"suspended":          suspended(),
+		"unborn-volume":      never(suspended()),
+		"unborn-empty":       with(never(suspended()), func(o *Observed) { o.Content, o.Settings = ContentEmpty, gateway.Settings{} }),
+		"unborn-created":     never(in(docker.StateCreated)),
+		"unborn-exited":      never(in(docker.StateExited)),
+		"unborn-with-asides": with(never(in(docker.StateExited)), func(o *Observed) { o.Asides = []string{"aside-20260101T000000Z"} }),
+		"unborn-asides-alone": with(never(suspended()), func(o *Observed) {
+			o.Content, o.Settings, o.Asides = ContentEmpty, gateway.Settings{}, []string{"aside-20260101T000000Z", "aside-20260102T000000Z"}
+		}),
 		"stopped":               in(docker.StateExited),
 		"stopped-created":       in(docker.StateCreated),
 		"broken":                with(in(docker.StateExited), func(o *Observed) { o.Volume, o.Content, o.Settings = nil, ContentUnknown, gateway.Settings{} }),

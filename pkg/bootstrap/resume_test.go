@@ -294,10 +294,46 @@ func TestAsidesOutliveAFirstBoot(t *testing.T) {
 		r.mustStart(StartOptions{})
 		r.stop()
 		const aside = nodeapi.AsidePrefix + "20260101T000000Z"
-		r.engine.MoveVolumeDir(resource, "current", aside)
+		r.beginBeside(aside)
 		r.mustStart(StartOptions{})
 		if _, ok := r.engine.VolumeFiles(resource)[aside+"/etcd/ca"]; !ok {
 			t.Error("the state set aside is gone")
+		}
+	})
+}
+
+// beginBeside sets the present state aside and leaves what a first boot leaves
+// that ended right after its settings were written.
+func (r *rig) beginBeside(aside string) {
+	s := r.settings()
+	s.Initialized = nil
+	r.engine.MoveVolumeDir(resource, "current", aside)
+	r.engine.PutVolumeFile(resource, "current/gateway.json", 0o600, s.Encode())
+}
+
+// A volume with states set aside alone is no new volume: a restore may have
+// been cut short there.
+func TestPitfall27AsidesAloneAreNoFreshStart(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		before := r.identity()
+		r.stop()
+		const aside = nodeapi.AsidePrefix + "20260101T000000Z"
+		r.engine.MoveVolumeDir(resource, "current", aside)
+		e := r.mustFail(StartOptions{}, fault.StateLost)
+		command := "openshell gateway restore " + aside + " --name dev"
+		if e.Exit != fault.ExitDecision || len(e.Hints) != 1 || !strings.Contains(e.Hints[0], "`"+command+"`") {
+			t.Errorf("%+v", e)
+		}
+		if s, err := r.m.Status(t.Context(), testName); err != nil || !slices.Equal(s.Remediation, []string{command}) {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if _, err := r.m.Restore(t.Context(), testName, aside, r); err != nil {
+			t.Fatal(err)
+		}
+		r.mustStart(StartOptions{})
+		if r.identity() != before {
+			t.Errorf("identity %q, before %q", r.identity(), before)
 		}
 	})
 }

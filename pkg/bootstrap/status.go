@@ -184,13 +184,22 @@ func remediation(o Observed, word Word) []string {
 	case Running, Foreign, Removing:
 		return nil
 	case Broken:
-		var out []string
-		for _, aside := range slices.Backward(o.Asides) {
-			out = append(out, fmt.Sprintf("openshell gateway restore %s --name %s", aside, o.Name))
+		return append(restores(o), start+" --recreate")
+	case Unborn:
+		if o.Content == ContentEmpty && len(o.Asides) > 0 {
+			return restores(o)
 		}
-		return append(out, start+" --recreate")
 	case DegradedWord, CrashLooping:
 		return []string{start, fmt.Sprintf("openshell gateway logs %s", o.Name)}
 	}
 	return []string{start}
+}
+
+// restores are the commands that bring back what was set aside, latest first.
+func restores(o Observed) []string {
+	var out []string
+	for _, aside := range slices.Backward(o.Asides) {
+		out = append(out, fmt.Sprintf("openshell gateway restore %s --name %s", aside, o.Name))
+	}
+	return out
 }

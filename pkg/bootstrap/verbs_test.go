@@ -178,7 +178,7 @@ func TestRestoreExchangesStates(t *testing.T) {
 		old := r.identity()
 		r.stop()
 		const aside = nodeapi.AsidePrefix + "20260101T000000Z"
-		r.engine.MoveVolumeDir(resource, "current", aside)
+		r.beginBeside(aside)
 		r.mustStart(StartOptions{})
 		if r.identity() == old {
 			t.Fatal("the rig made the same CA twice")

@@ -25,7 +25,7 @@ const (
 	NoSubnet     ID = "no-subnet"      // no free address range for the network
 	NotFound     ID = "gateway-absent" // the verb needs a gateway that exists
 	NotRunning   ID = "not-running"
-	StateLost    ID = "state-lost"    // container without its volume
+	StateLost    ID = "state-lost"    // container without its volume, or asides without a present state
 	StateDamaged ID = "state-damaged" // gateway.json or the node's state cannot be read
 	ImageMissing ID = "image-missing"
 	ImageTooOld  ID = "image-too-old" // image older than the state on the volume
