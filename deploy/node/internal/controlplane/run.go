@@ -52,7 +52,12 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 	}
 	reporter.Milestone(nodeapi.API)
 
-	running.Run("kube-controller-manager", func(ctx context.Context) error { return runControllers(ctx, node) })
+	running.Run("kube-controller-manager", func(ctx context.Context) error {
+		if err := parts.WaitHealthy(ctx, config); err != nil {
+			return err
+		}
+		return runControllers(ctx, node)
+	})
 	running.Run("kube-scheduler", runScheduler)
 	running.Run("storage", func(ctx context.Context) error { return storage.Run(ctx, config) })
 

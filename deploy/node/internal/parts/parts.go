@@ -72,9 +72,29 @@ func WaitReadable(ctx context.Context, config *rest.Config, ended <-chan error) 
 	if err != nil {
 		return err
 	}
-	for pause := askOften; ; pause = min(pause*11/10, askSeldom) {
+	return wait(ctx, ended, func() error {
 		_, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{Limit: 1})
-		if err == nil {
+		return err
+	})
+}
+
+// WaitHealthy waits until the API says of itself that it is healthy. The
+// controller manager gives it ten seconds for that and then ends, with
+// everything in its process; this takes as long as it takes.
+func WaitHealthy(ctx context.Context, config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	return wait(ctx, nil, func() error {
+		return client.Discovery().RESTClient().Get().AbsPath("/healthz").Do(ctx).Error()
+	})
+}
+
+// wait asks until the answer is nil, ctx ends or a component does.
+func wait(ctx context.Context, ended <-chan error, ask func() error) error {
+	for pause := askOften; ; pause = min(pause*11/10, askSeldom) {
+		if ask() == nil {
 			return nil
 		}
 		select {
