@@ -85,11 +85,11 @@ shell_checked() {
 # scan_vulnerabilities MODULE: govulncheck ends with 3 when it found something; anything
 # else that is not 0 means that it could not look.
 scan_vulnerabilities() {
-  local module=$1 packages=./... log status=0
+  local module=$1 pattern=./... log status=0
   # This module has no package of its own, only the programs it pins.
-  if [[ $module == deploy/runtime ]]; then packages=tool; fi
+  if [[ $module == deploy/runtime ]]; then pattern=tool; fi
   log=$(mktemp)
-  (cd "$module" && with_go_flags go tool -modfile="$tools/vuln/go.mod" govulncheck "$packages") >"$log" 2>&1 || status=$?
+  (cd "$module" && with_go_flags go tool -modfile="$tools/vuln/go.mod" govulncheck "$pattern") >"$log" 2>&1 || status=$?
   case $status in
     0) say "govulncheck $module: ok" ;;
     3)
