@@ -122,6 +122,15 @@ func (c *boundConn) Close() error {
 	return err
 }
 
+// Unanswered reports whether err, of any method of Cluster, says only that the
+// API gave no answer, or one that asks to come again: it is slow, or restarting.
+// The call may be made again, and may have had its effect already.
+func Unanswered(err error) bool {
+	var status apierrors.APIStatus
+	var request *url.Error
+	return (errors.As(err, &status) || errors.As(err, &request)) && notServingYet(err)
+}
+
 // notServingYet reports whether err says that the API has not come up: no
 // connection, or an answer that asks to come again.
 func notServingYet(err error) bool {
