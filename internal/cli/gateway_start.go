@@ -100,6 +100,9 @@ func runStart(ctx context.Context, opts *startOptions) error {
 			for _, warning := range result.Warnings { // nothing ran that would have said so
 				fmt.Fprintln(opts.deps.Err, "warning:", warning)
 			}
+			for _, note := range result.Notes {
+				fmt.Fprintln(opts.deps.Err, "note:", note)
+			}
 			return writePlan(opts.deps.Out, result)
 		}
 		_, err = fmt.Fprintln(opts.deps.Out, startSentence(result))

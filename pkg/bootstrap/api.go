@@ -68,7 +68,8 @@ type StartResult struct {
 	Elapsed   time.Duration `json:"-"`
 	ElapsedMS int64         `json:"elapsedMs"`
 	Warnings  []string      `json:"warnings,omitempty"`
-	Plan      []PlannedStep `json:"plan,omitempty"` // with DryRun
+	Plan      []PlannedStep `json:"plan,omitempty"`  // with DryRun
+	Notes     []string      `json:"notes,omitempty"` // with DryRun: what a start would say once
 }
 
 // PlannedStep is one line of a plan.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/docker/dockertest"
 	"openshell.ai/openshell/pkg/fault"
 )
@@ -22,12 +23,31 @@ func archive(t *testing.T, content string) string {
 const goodArchive = rigImage + " " + imageLabel + "=" + imageKind + " " + imageVersionLabel + "=" + rigVersion
 
 // forgetImage removes the node image altogether.
-func (r *rig) forgetImage() {
+func (r *rig) forgetImage() { r.engine.RemoveImage(r.image().ID) }
+
+func (r *rig) image() docker.Image {
+	r.t.Helper()
 	img, err := r.engine.Image(r.t.Context(), rigImage)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.engine.RemoveImage(img.ID)
+	return img
+}
+
+func TestDryRunPromisesNoEndpointItDoesNotKnow(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		img := r.image()
+		r.forgetImage()
+		if res, err := r.start(StartOptions{DryRun: true}); err != nil || res.Endpoint != "" {
+			t.Errorf("%+v, %v", res, err)
+		}
+		r.engine.AddImage(img.Labels, rigImage)
+		r.mustStart(StartOptions{})
+		res, err := r.start(StartOptions{DryRun: true, Port: ptr(9000)})
+		if err != nil || res.Endpoint != "https://127.0.0.1:9000" || len(res.Notes) != 1 {
+			t.Errorf("%+v, %v", res, err)
+		}
+	})
 }
 
 func TestFreshStartLoadsAnArchive(t *testing.T) {

@@ -25,7 +25,9 @@ func (m *Manager) List(ctx context.Context) ([]Summary, error) {
 	g.SetLimit(listWidth)
 	for i, name := range names {
 		g.Go(func() (err error) {
-			out[i], err = m.summary(ctx, name)
+			if out[i], err = m.summary(ctx, name); vanished(err) {
+				out[i], err = m.summary(ctx, name)
+			}
 			return err
 		})
 	}

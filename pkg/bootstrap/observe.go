@@ -28,9 +28,11 @@ func (m *Manager) Observe(ctx context.Context, opts StartOptions) (Observed, err
 		return o, nil
 	}
 	if err := m.observeState(ctx, &o, look{helper: true, session: true}); err != nil {
+		o.session.Close()
 		return Observed{}, observeError(ctx, err)
 	}
 	if err := m.observeSurroundings(ctx, &o, opts); err != nil {
+		o.session.Close()
 		return Observed{}, observeError(ctx, err)
 	}
 	return o, nil
@@ -140,7 +142,7 @@ func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error 
 		return err
 	default:
 		// A node that is just coming up or hangs has no report.
-		o.Unhealthy = errors.Join(o.Unhealthy, fmt.Errorf("node report: %w", err))
+		o.Unhealthy = fmt.Errorf("%w; node report: %w", o.Unhealthy, err)
 	}
 	return nil
 }

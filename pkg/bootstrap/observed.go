@@ -10,7 +10,7 @@ import (
 )
 
 // Observed is one snapshot of a gateway. A nil pointer means absent. The last
-// group is looked at only where a plan may need it, see needs.
+// group is looked at only where a plan may need it.
 type Observed struct {
 	Name       gateway.Name
 	At         time.Time

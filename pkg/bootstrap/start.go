@@ -71,6 +71,10 @@ func (m *Manager) Start(ctx context.Context, opts StartOptions, sink Sink) (Star
 
 func (r *StartResult) planned(p Plan) {
 	r.Word, r.Action, r.Plan, r.Warnings = p.Was, string(p.Action), p.Lines(), p.Warnings
+	r.Notes = p.Notes
+	if p.Settings.Name == "" {
+		return // not decided before the image is there, or the container gone
+	}
 	r.Endpoint = endpointOf(publishedPorts(p.Settings))
 	r.HTTPPort, r.VPNPort = p.Settings.HTTPPort, p.Settings.VPNPort
 }

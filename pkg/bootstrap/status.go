@@ -22,9 +22,24 @@ const lockPatience = 200 * time.Millisecond
 
 // Status implements Gateways. A gateway that does not exist has a status too.
 func (m *Manager) Status(ctx context.Context, name gateway.Name) (Status, error) {
-	o, err := m.glance(ctx, name)
+	s, err := m.status(ctx, name)
+	if vanished(err) {
+		s, err = m.status(ctx, name)
+	}
 	if err != nil {
 		return Status{}, observeError(ctx, err)
+	}
+	return s, nil
+}
+
+// vanished reports that what was there at a glance was gone at the next look,
+// as when a start makes the container anew: then one looks again.
+func vanished(err error) bool { return docker.IsNotFound(err) && !docker.IsFileNotFound(err) }
+
+func (m *Manager) status(ctx context.Context, name gateway.Name) (Status, error) {
+	o, err := m.glance(ctx, name)
+	if err != nil {
+		return Status{}, err
 	}
 	s := Status{Name: name, Active: o.Active == name, Checks: []nodeapi.Check{}}
 	if len(o.foreign()) > 0 {
@@ -38,11 +53,11 @@ func (m *Manager) Status(ctx context.Context, name gateway.Name) (Status, error)
 	}
 	defer unlock()
 	if err := m.observeState(ctx, &o, look{helper: locked}); err != nil {
-		return Status{}, observeError(ctx, err)
+		return Status{}, err
 	}
 	s.describe(o)
 	if err := m.details(ctx, o, locked, &s); err != nil {
-		return Status{}, observeError(ctx, err)
+		return Status{}, err
 	}
 	s.Remediation = remediation(o, s.Word)
 	return s, nil
@@ -92,7 +107,7 @@ func (s *Status) describe(o Observed) {
 	}
 }
 
-// check adds a check; one that the node reported under the same id stays.
+// check adds a check.
 func (s *Status) check(id string, err error) {
 	c := nodeapi.Check{ID: id, OK: err == nil}
 	if err != nil {

@@ -220,6 +220,22 @@ func TestPitfall19EveryVerbTakesTheName(t *testing.T) {
 	})
 }
 
+// A start beside it makes the container anew between two looks.
+func TestStatusAndListLookAgainWhenTheContainerVanished(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		gone := docker.NewError(docker.NotFound, "read file", resource, "No such container")
+		r.engine.Fail("ReadFile", 1, gone)
+		if s, err := r.m.Status(t.Context(), testName); err != nil || s.Word != Running {
+			t.Errorf("%+v, %v", s, err)
+		}
+		r.engine.Fail("ReadFile", 1, gone)
+		if all, err := r.m.List(t.Context()); err != nil || len(all) != 1 || all[0].Word != Running {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
 func TestADamagedSelectionIsNoReasonToDoNothing(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		r.mustStart(StartOptions{})
