@@ -52,7 +52,7 @@ func (c EngineConnector) Open(ctx context.Context, container string) (*Session, 
 	line, err := readLine(stream)
 	if err != nil {
 		_ = stream.Close()
-		return nil, errors.Join(fmt.Errorf("session with the node: %w", err), ctx.Err())
+		return nil, errors.Join(fmt.Errorf("session with the node: %w: %w", ErrNoAnswer, err), ctx.Err())
 	}
 	var hello nodeapi.Session
 	if err := json.Unmarshal(line, &hello); err != nil {
@@ -108,9 +108,18 @@ func (c EngineConnector) Connect(ctx context.Context, s *Session) (Cluster, erro
 
 type liveCluster struct{ *k8s.Cluster }
 
-// Reconcile implements Cluster. Namespaces come before what lives in them; the
-// records of nodes have to do with neither.
+// Reconcile implements Cluster.
 func (c liveCluster) Reconcile(ctx context.Context, want ClusterWant) (ClusterResult, error) {
+	result, err := c.reconcile(ctx, want)
+	if k8s.Unanswered(err) {
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	}
+	return result, err
+}
+
+// reconcile makes namespaces before what lives in them; the records of nodes
+// have to do with neither.
+func (c liveCluster) reconcile(ctx context.Context, want ClusterWant) (ClusterResult, error) {
 	if err := c.WaitReadable(ctx); err != nil {
 		return ClusterResult{}, err
 	}
@@ -141,9 +150,6 @@ func (c liveCluster) Reconcile(ctx context.Context, want ClusterWant) (ClusterRe
 		out.Warnings = secrets.Warnings
 		out.Bundle = hostconfig.Bundle{CA: secrets.Bundle.CA, Cert: secrets.Bundle.Cert, Key: secrets.Bundle.Key}
 		out.Rolled = secrets.RolledOut
-		if out.Rolled {
-			return c.awaitRollout(ctx)
-		}
 		return nil
 	})
 	err := g.Wait()
@@ -153,8 +159,9 @@ func (c liveCluster) Reconcile(ctx context.Context, want ClusterWant) (ClusterRe
 	return out, err
 }
 
-// awaitRollout waits until the pods are those of the latest revision.
-func (c liveCluster) awaitRollout(ctx context.Context) error {
+// AwaitRollout implements Cluster: it waits until the pods are those of the
+// latest revision.
+func (c liveCluster) AwaitRollout(ctx context.Context) error {
 	for {
 		w, found, err := c.Workload(ctx)
 		if err != nil || !found || w.Ready {

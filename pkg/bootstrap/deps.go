@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"openshell.ai/openshell/pkg/docker"
@@ -84,6 +85,10 @@ type HostRange struct {
 	Interface string // may be empty where the system does not say
 }
 
+// ErrNoAnswer is in the chain of an error of a Connector or a Cluster that says
+// no more than that the Kubernetes API gave no answer, and may yet.
+var ErrNoAnswer = errors.New("the Kubernetes API does not answer")
+
 // Connector reaches the Kubernetes API of a gateway, which must be answering.
 type Connector interface {
 	// Open gets the credentials of the node's present boot, and the connection
@@ -100,6 +105,8 @@ type Cluster interface {
 	// namespaces and Secrets what they should be, and rolls the workload when a
 	// Secret it had already read was replaced.
 	Reconcile(ctx context.Context, want ClusterWant) (ClusterResult, error)
+	// AwaitRollout returns when the workload that Reconcile rolled is the new one.
+	AwaitRollout(ctx context.Context) error
 	Close() error
 }
 

@@ -44,7 +44,7 @@ func (m *Manager) Execute(ctx context.Context, p Plan, opts StartOptions, sink S
 func (m *Manager) newRun(p Plan, opts StartOptions, sink Sink) *run {
 	return &run{
 		Manager: m, plan: p, opts: opts, out: &reporter{sink: sink},
-		began: time.Now(), settings: p.Settings, container: p.container, apiUp: make(chan struct{}),
+		began: time.Now(), settings: p.Settings, container: p.container, apiUp: make(chan struct{}), waited: make(chan struct{}),
 	}
 }
 
@@ -74,6 +74,7 @@ type run struct {
 	rolled   bool // the server was restarted to read new Secrets
 	apiOnce  sync.Once
 	apiUp    chan struct{} // closed when the Kubernetes API answers
+	waited   chan struct{} // closed when nothing waits for the node any more
 	mu       sync.Mutex
 	report   *nodeapi.Status // the node's latest
 	failedOp Op              // the first one; what fails after it only follows from it
@@ -173,6 +174,7 @@ func (r *run) do(ctx context.Context, op Op) (changed bool, err error) {
 	case WriteHostFiles:
 		return r.writeHostFiles(ctx)
 	case AwaitHealthy:
+		defer close(r.waited)
 		return false, r.awaitHealthy(ctx)
 	case MarkInitialized:
 		return r.markInitialized(ctx)

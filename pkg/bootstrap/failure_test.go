@@ -280,6 +280,22 @@ func TestPitfall16SlowIsNotFailed(t *testing.T) {
 	})
 }
 
+func TestPitfall16ASecondBootIsProgressAgain(t *testing.T) {
+	inTime(t, func(t *testing.T, _ *rig) {
+		p := newPatience(0)
+		boots := []nodeapi.Status{{BootedAt: noon}, {BootedAt: noon.Add(time.Minute)}}
+		for _, s := range boots {
+			s.Milestones = []nodeapi.Reached{{Name: nodeapi.Mounts}}
+			for _, want := range []bool{true, false} {
+				if p.hear(s); p.progressed != want {
+					t.Errorf("boot at %s: progress %t, want %t", s.BootedAt, p.progressed, want)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
 func TestPitfall16StuckBootIsDiagnosedAtTheIdleLimit(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		r.boot, r.sick = fullBoot[:3], errors.New("connection refused")
@@ -414,6 +430,21 @@ func TestPitfall12AfterARotationTheNewServerAnswersBeforeStartEnds(t *testing.T)
 		}
 		if res := r.mustStart(StartOptions{}); res.Action != "repair" || res.Elapsed < 4*time.Second {
 			t.Errorf("%+v", res)
+		}
+	})
+}
+
+func TestPitfall16ASlowRestartOfTheServerIsNotFailed(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.stop()
+		r.rolled, r.onRoll, r.rollout = true, func() {}, 4*time.Minute
+		r.mustStart(StartOptions{})
+		r.stop()
+		r.rollout = time.Hour
+		e := r.mustFail(StartOptions{}, fault.IdleTimeout)
+		if c, _ := r.container(); c.State != docker.StateRunning || e.Exit != fault.ExitTimeout {
+			t.Errorf("container is %s, %+v", c.State, e)
 		}
 	})
 }

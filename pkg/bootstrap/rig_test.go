@@ -47,10 +47,11 @@ type rig struct {
 	failure    *nodeapi.Failure    // the node gives up
 	crash      bool                // the node ends whenever it is started
 	clusterErr error
-	clusterFix []string // what a reconcile reports as changed
-	rolled     bool     // a reconcile restarts the server
-	onRoll     func()   // with the lock held
-	serial     int      // of CAs made
+	clusterFix []string      // what a reconcile reports as changed
+	rolled     bool          // a reconcile restarts the server
+	onRoll     func()        // with the lock held
+	rollout    time.Duration // how long that takes
+	serial     int           // of CAs made
 	held       map[int]string
 	routes     []HostRange
 	away       string // an address that this host does not have
@@ -321,6 +322,14 @@ func (c rigCluster) Reconcile(context.Context, ClusterWant) (ClusterResult, erro
 	}
 	out.Bundle = hostconfig.Bundle{CA: ca.Data, Cert: []byte("cert"), Key: []byte("key")}
 	return out, nil
+}
+
+// AwaitRollout implements Cluster.
+func (c rigCluster) AwaitRollout(ctx context.Context) error {
+	if !sleep(ctx, c.rollout) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // PortHolder implements System.

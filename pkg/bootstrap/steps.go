@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	removalTime   = time.Minute     // for a removal that another process began
-	secretsTime   = 2 * time.Minute // for a reconcile, once the API answers
+	removalTime   = time.Minute // for a removal that another process began
 	settingsMode  = 0o600
 	stopCallGrace = 15 * time.Second
 )
@@ -181,51 +180,6 @@ func (r *run) startContainer(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-func (r *run) reconcileSecrets(ctx context.Context) (bool, error) {
-	select {
-	case <-r.apiUp:
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	ctx, cancel := context.WithTimeout(ctx, secretsTime)
-	defer cancel()
-	session := r.plan.session
-	if session == nil {
-		var err error
-		if session, err = r.Cluster.Open(ctx, r.container); err != nil {
-			return false, clusterError(ctx, err)
-		}
-	}
-	cluster, err := r.Cluster.Connect(ctx, session)
-	if err != nil {
-		return false, clusterError(ctx, err)
-	}
-	defer cluster.Close()
-	result, err := cluster.Reconcile(ctx, ClusterWant{NodeName: r.plan.Name.Hostname(), Hosts: certificateHosts(r.settings)})
-	for _, what := range result.Changed {
-		r.out.progress(ReconcileSecrets, what)
-	}
-	for _, w := range result.Warnings {
-		r.out.warn(w)
-	}
-	if err != nil {
-		return false, clusterError(ctx, err)
-	}
-	r.bundle, r.rolled = result.Bundle, result.Rolled
-	return len(result.Changed) > 0 || result.Rolled, nil
-}
-
-// clusterError is an error of the Kubernetes API, unless Docker was at fault or
-// the run ends anyway.
-func clusterError(ctx context.Context, err error) error {
-	var d *docker.Error
-	var f *fault.Error
-	if errors.As(err, &d) || errors.As(err, &f) || errors.Is(ctx.Err(), context.Canceled) {
-		return err
-	}
-	return fault.New(fault.ClusterError, fault.ExitFailure, "the gateway's Secrets could not be verified").Because(err)
-}
-
 // writeHostFiles ends with an answer of the server that read the new Secrets,
 // if it had to be restarted for them.
 func (r *run) writeHostFiles(ctx context.Context) (bool, error) {
@@ -234,14 +188,10 @@ func (r *run) writeHostFiles(ctx context.Context) (bool, error) {
 	if err != nil || !r.rolled {
 		return changed, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, secretsTime)
-	defer cancel()
-	w := newWait()
-	r.pollEndpoint(ctx, w)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return changed, fault.New(fault.Unhealthy, fault.ExitFailure, "gateway %s does not answer since its Secrets were replaced", r.plan.Name)
-	}
-	return changed, ctx.Err()
+	return changed, r.whileRolling(ctx, func(ctx context.Context) error {
+		r.pollEndpoint(ctx, newWait())
+		return ctx.Err()
+	})
 }
 
 // removeHostFiles also forgets the selection.

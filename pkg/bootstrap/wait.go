@@ -100,6 +100,7 @@ type patience struct {
 	given      time.Duration // by the user; 0: not
 	last       time.Time     // when something new came
 	longest    time.Duration // pause so far
+	boot       time.Time     // of the node that the milestones are of
 	seen       map[nodeapi.Milestone]bool
 	progressed bool // by the latest report
 }
@@ -119,6 +120,11 @@ func (p *patience) limit() time.Duration {
 
 // hear takes a report and returns the milestones that are new.
 func (p *patience) hear(s nodeapi.Status) []nodeapi.Reached {
+	if !p.boot.IsZero() && !s.BootedAt.Equal(p.boot) { // restarted: what it reaches is progress again
+		p.last = time.Now()
+		clear(p.seen)
+	}
+	p.boot = s.BootedAt
 	var fresh []nodeapi.Reached
 	for _, m := range s.Milestones {
 		if !p.seen[m.Name] {
