@@ -34,6 +34,8 @@ func Decide(o Observed, opts StartOptions) (Plan, error) {
 	switch {
 	case opts.Recreate && p.Was != Absent:
 		return o.recreate(p, opts)
+	case o.Content == ContentNewer:
+		return Plan{}, newerError(o)
 	case p.Was == Unborn && o.Content == ContentEmpty && len(o.Asides) > 0:
 		return Plan{}, onlyAsidesError(o)
 	case p.Was == Absent, p.Was == Unborn:
@@ -136,6 +138,11 @@ func foreignError(o Observed) error {
 	return fault.New(fault.Foreign, fault.ExitConflict, "%s was not made by openshell for gateway %s: it is left alone",
 		strings.Join(names, " and "), o.Name).
 		Hint("use another name: `openshell gateway start NAME`")
+}
+
+func newerError(o Observed) error {
+	return fault.New(fault.StateNewer, fault.ExitDecision, "gateway %s was made or changed by a newer openshell; nothing was changed", o.Name).
+		Hint("update openshell, then run the command again").Because(o.Damage)
 }
 
 // onlyAsidesError: whether a state that was set aside comes back, or an empty

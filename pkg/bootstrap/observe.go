@@ -214,6 +214,10 @@ func (m *Manager) judge(ctx context.Context, o *Observed, j judged) error {
 			return nil
 		}
 	}
+	if errors.Is(why, gateway.ErrNewer) {
+		o.Content, o.Damage = ContentNewer, why
+		return nil
+	}
 	if !j.helper {
 		return nil
 	}

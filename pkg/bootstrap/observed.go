@@ -23,7 +23,7 @@ type Observed struct {
 
 	Content  Content          // of the volume
 	Settings gateway.Settings // with ContentSettings
-	Damage   error            // with ContentDamaged: why
+	Damage   error            // with ContentDamaged or ContentNewer: why
 	Asides   []string         // with ContentEmpty or a gateway never initialized
 
 	Healthy   bool
@@ -51,6 +51,7 @@ const (
 	ContentUnknown  Content = ""         // no volume, or no image to look into it with
 	ContentEmpty    Content = "empty"    // nothing of a gateway's state
 	ContentSettings Content = "settings" // a readable gateway.json
+	ContentNewer    Content = "newer"    // a gateway.json of a newer openshell
 	ContentDamaged  Content = "damaged"  // state without a readable gateway.json
 )
 

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -309,6 +310,23 @@ func (r *rig) beginBeside(aside string) {
 	s.Initialized = nil
 	r.engine.MoveVolumeDir(resource, "current", aside)
 	r.engine.PutVolumeFile(resource, "current/gateway.json", 0o600, s.Encode())
+}
+
+func TestPitfall25NewerSettingsAskForAnUpdate(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		newer := bytes.Replace(r.settings().Encode(), []byte(`"version": 1`), []byte(`"version": 2`), 1)
+		r.engine.PutVolumeFile(resource, "current/gateway.json", 0o600, newer)
+		s, err := r.m.Status(t.Context(), testName)
+		if err != nil || s.Word != Running || len(s.Remediation) > 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		r.stop()
+		e := r.mustFail(StartOptions{}, fault.StateNewer)
+		if e.Exit != fault.ExitDecision || len(e.Hints) != 1 || strings.Contains(e.Hints[0], "recreate") {
+			t.Errorf("%+v", e)
+		}
+	})
 }
 
 // A volume with states set aside alone is no new volume: a restore may have

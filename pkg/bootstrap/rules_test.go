@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/gateway"
 )
 
 // The golden file of a rule holds the plans that follow from it.
@@ -87,6 +88,11 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"running, --bind to an address of another host", with(running, func(o *Observed) { o.NotLocal = true }), StartOptions{Bind: ptr("10.9.9.9")}},
 			{"stopped, its address is gone", with(stopped, func(o *Observed) { o.NotLocal, o.Settings.Bind = true, "10.9.9.9" }), StartOptions{}},
 		},
+		"newer": {
+			{"stopped", newerSettings(stopped), StartOptions{}},
+			{"running", newerSettings(running), StartOptions{}},
+			{"running, --port 9000", newerSettings(running), StartOptions{Port: ptr(9000)}},
+		},
 		"engine": {
 			{"rootless", with(bare(), func(o *Observed) { e := *o.Engine; e.Rootless = true; o.Engine = &e }), StartOptions{}},
 			{"windows containers", with(bare(), func(o *Observed) { e := *o.Engine; e.OS = "windows"; o.Engine = &e }), StartOptions{}},
@@ -101,6 +107,11 @@ func TestPlanForEveryRule(t *testing.T) {
 			golden(t, "rule-"+name, b.String())
 		})
 	}
+}
+
+func newerSettings(o Observed) Observed {
+	o.Content, o.Settings, o.Damage = ContentNewer, gateway.Settings{}, gateway.ErrNewer
+	return o
 }
 
 func edit(o *Observed, change func(*docker.Container)) {

@@ -96,7 +96,7 @@ func (s *Status) describe(o Observed) {
 	if o.Volume != nil {
 		s.Volume = &VolumeStatus{Name: o.Volume.Name, Asides: []nodeapi.Aside{}}
 	}
-	if o.Content == ContentDamaged {
+	if o.Content == ContentDamaged || o.Content == ContentNewer {
 		s.check("settings", o.Damage)
 	}
 	if o.Network != nil {
@@ -195,6 +195,9 @@ func (m *Manager) certificates(ctx context.Context, o Observed) *CertStatus {
 // remediation are the commands that help, best first.
 func remediation(o Observed, word Word) []string {
 	start := fmt.Sprintf("openshell gateway start %s", o.Name)
+	if o.Content == ContentNewer {
+		return nil // what helps is no command of this openshell
+	}
 	switch word {
 	case Running, Foreign, Removing:
 		return nil

@@ -25,6 +25,7 @@ const (
 	NoSubnet     ID = "no-subnet"      // no free address range for the network
 	NotFound     ID = "gateway-absent" // the verb needs a gateway that exists
 	NotRunning   ID = "not-running"
+	StateNewer   ID = "state-newer"   // settings of a newer openshell
 	StateLost    ID = "state-lost"    // container without its volume, or asides without a present state
 	StateDamaged ID = "state-damaged" // gateway.json or the node's state cannot be read
 	ImageMissing ID = "image-missing"

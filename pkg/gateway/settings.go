@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -60,6 +61,10 @@ func (s Settings) Encode() []byte {
 	return append(out, '\n')
 }
 
+// ErrNewer is in the chain of the error for settings that a newer openshell
+// wrote.
+var ErrNewer = errors.New("written by a newer openshell")
+
 // DecodeSettings reads gateway.json. An error says which field is wrong.
 func DecodeSettings(data []byte) (Settings, error) {
 	var s Settings
@@ -67,7 +72,10 @@ func DecodeSettings(data []byte) (Settings, error) {
 	if err := dec.Decode(&s); err != nil {
 		return Settings{}, fmt.Errorf("gateway.json: %w", err)
 	}
-	if s.Version < 1 || s.Version > settingsVersion {
+	if s.Version > settingsVersion {
+		return Settings{}, fmt.Errorf("gateway.json: version is %d, this openshell reads 1 to %d: %w", s.Version, settingsVersion, ErrNewer)
+	}
+	if s.Version < 1 {
 		return Settings{}, fmt.Errorf("gateway.json: version is %d, this openshell reads 1 to %d", s.Version, settingsVersion)
 	}
 	return s, s.Validate()
