@@ -37,6 +37,7 @@ type Deps struct {
 // Host keeps the gateway's files on the host. *hostconfig.Store is it. What is
 // not there is an error that is fs.ErrNotExist.
 type Host interface {
+	LockDomain() string // the same for all who share the locks
 	Bundle(name gateway.Name) (hostconfig.Bundle, error)
 	WriteBundle(name gateway.Name, b hostconfig.Bundle) (changed bool, err error)
 	Metadata(name gateway.Name) (hostconfig.Metadata, error)

@@ -26,6 +26,8 @@ func helperName(name gateway.Name) string { return "openshell-helper-" + string(
 const (
 	maxOutput   = 1 << 20
 	cleanupTime = time.Minute
+	helperTime  = time.Minute                // more than from making a helper to starting it
+	lockLabel   = "openshell.ai/lock-domain" // of a helper: whose lock it was made under
 )
 
 type helperSpec struct {
@@ -36,24 +38,19 @@ type helperSpec struct {
 // withHelper creates a helper, calls use with its id, and removes it whatever
 // happens.
 func (m *Manager) withHelper(ctx context.Context, name gateway.Name, spec helperSpec, use func(id string) error) (err error) {
+	labels := name.Labels(m.Version)
+	labels[lockLabel] = m.Host.LockDomain()
 	create := func() (string, error) {
 		return m.Engine.CreateContainer(ctx, docker.ContainerSpec{
 			Name:       helperName(name),
 			Image:      spec.image,
-			Labels:     name.Labels(m.Version),
+			Labels:     labels,
 			Entrypoint: spec.argv,
 			Network:    "none",
 			Volumes:    map[string]string{stateMount: name.Resource()},
 			LogOptions: map[string]string{"max-size": "10m"},
 		})
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-		defer cancel()
-		if rmErr := m.removeHelper(ctx, name); rmErr != nil && !docker.IsUnreachable(err) {
-			err = errors.Join(err, rmErr)
-		}
-	}()
 	id, err := create()
 	if docker.IsConflict(err) {
 		if err := m.removeHelper(ctx, name); err != nil {
@@ -61,6 +58,17 @@ func (m *Manager) withHelper(ctx context.Context, name gateway.Name, spec helper
 		}
 		id, err = create()
 	}
+	if docker.IsConflict(err) {
+		return err
+	}
+	// A call that got no answer may have had its effect.
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		if rmErr := m.removeHelper(ctx, name); rmErr != nil && !docker.IsUnreachable(err) {
+			err = errors.Join(err, rmErr)
+		}
+	}()
 	if err != nil {
 		return err
 	}
@@ -76,8 +84,18 @@ func (m *Manager) removeHelper(ctx context.Context, name gateway.Name) error {
 	if !name.Owns(c.Labels) {
 		return fault.New(fault.Foreign, fault.ExitConflict, "container %s was not made by openshell for gateway %s: it is left alone", c.Name, name)
 	}
+	if !m.leftover(*c) {
+		return fault.New(fault.Locked, fault.ExitConflict, "another user's openshell works on the volume of gateway %s", name).
+			Hint("wait for it to end, then run the command again")
+	}
 	_, err = present(struct{}{}, m.Engine.RemoveContainer(ctx, c.ID))
 	return err
+}
+
+// leftover reports that nobody works with a helper any more: it was made under
+// the same lock, which we hold, or it neither runs nor is new.
+func (m *Manager) leftover(c docker.Container) bool {
+	return c.Labels[lockLabel] == m.Host.LockDomain() || !up(&c) && time.Since(c.CreatedAt) > helperTime
 }
 
 // runHelper runs a command over the volume and returns its output.

@@ -56,7 +56,7 @@ func (m *Manager) glance(ctx context.Context, name gateway.Name) (Observed, erro
 	})
 	g.Go(func() error {
 		helper, err := present(m.Engine.Container(ctx, helperName(name)))
-		o.Helper = helper != nil && name.Owns(helper.Labels)
+		o.Helper = helper != nil && name.Owns(helper.Labels) && m.leftover(*helper)
 		return err
 	})
 	g.Go(func() error {

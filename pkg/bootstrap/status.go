@@ -52,7 +52,12 @@ func (m *Manager) status(ctx context.Context, name gateway.Name) (Status, error)
 		return Status{}, err
 	}
 	defer unlock()
-	if err := m.observeState(ctx, &o, look{helper: locked}); err != nil {
+	err = m.observeState(ctx, &o, look{helper: locked})
+	if fault.HasID(err, fault.Locked) { // another user's helper is there
+		locked = false
+		err = m.observeState(ctx, &o, look{})
+	}
+	if err != nil {
 		return Status{}, err
 	}
 	s.describe(o)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/fault"
@@ -169,6 +170,33 @@ func TestStatusDoesNotDisturbAStart(t *testing.T) {
 		if changes := r.engine.Changes(); len(changes) > 0 {
 			t.Errorf("helpers were used beside the holder of the lock: %v", changes)
 		}
+	})
+}
+
+// The lock is one of a user; the helper of another user is at work.
+func TestAnotherUsersHelperIsLeftAlone(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.engine.Remove(resource)
+		labels := testName.Labels(rigVersion)
+		labels[lockLabel] = "another"
+		image := r.image()
+		if _, err := r.engine.CreateContainer(t.Context(), docker.ContainerSpec{Name: helperName(testName), Image: image.ID, Labels: labels}); err != nil {
+			t.Fatal(err)
+		}
+		r.engine.SetState(helperName(testName), docker.StateRunning)
+		if s, err := r.m.Status(t.Context(), testName); err != nil || s.Word != Suspended {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if e := r.mustFail(StartOptions{}, fault.Locked); e.Exit != fault.ExitConflict {
+			t.Errorf("%+v", e)
+		}
+		if _, ok := r.engine.Inspect(helperName(testName)); !ok {
+			t.Error("it was removed")
+		}
+		r.engine.SetState(helperName(testName), docker.StateExited)
+		time.Sleep(time.Until(r.engine.Now()) + 2*helperTime)
+		r.mustStart(StartOptions{})
 	})
 }
 

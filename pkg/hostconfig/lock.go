@@ -3,6 +3,8 @@ package hostconfig
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,4 +154,12 @@ func commandLine(args []string) string {
 		words = append(words, arg)
 	}
 	return strings.Join(words, " ")
+}
+
+// LockDomain is the same for all processes that share this store's locks, and
+// hardly ever for others.
+func (s *Store) LockDomain() string {
+	host, _ := os.Hostname() // without it the path alone has to do
+	sum := sha256.Sum256([]byte(host + "\x00" + s.root))
+	return hex.EncodeToString(sum[:8])
 }
