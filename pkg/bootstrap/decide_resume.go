@@ -46,8 +46,14 @@ func (o Observed) resume(p Plan, opts StartOptions) (Plan, error) {
 		}
 		want.Image = img
 	}
-	if o.Image != nil && o.Image.ID != want.Image.ID {
+	switch {
+	case o.Image == nil && opts.Image != "":
+		p.Warnings = append(p.Warnings, fmt.Sprintf("image %s is not there, and would not be used: a start never changes the image of a gateway", opts.Image))
+	case o.Image != nil && o.Image.ID != want.Image.ID:
 		p.Warnings = append(p.Warnings, fmt.Sprintf("image %s is not used: a start never changes the image of a gateway", o.ImageRef))
+	}
+	if opts.ImageArchive != "" {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s is not loaded: the image of the gateway is there", opts.ImageArchive))
 	}
 	p.Settings, p.before = want, o.Settings
 	p.Notes = append(p.Notes, network.notes...)

@@ -30,6 +30,8 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"volume only, a newer image, an archive", with(suspended(), func(o *Observed) { o.Images = []docker.Image{newer} }), StartOptions{ImageArchive: "node.tar"}},
 			{"stopped, --image older", with(stopped, func(o *Observed) { o.Image, o.ImageRef = &older, older.Tags[0] }), StartOptions{Image: "openshell/cluster:v0.2.9"}},
 			{"stopped, --image newer", with(stopped, func(o *Observed) { o.Image, o.ImageRef = &newer, newer.Tags[0] }), StartOptions{Image: "openshell/cluster:v0.4.0"}},
+			{"stopped, --image not there", stopped, StartOptions{Image: "openshell/cluster:v0.3.O"}},
+			{"stopped, an archive that is not needed", stopped, StartOptions{ImageArchive: "node.tar"}},
 			{"volume only, --image is another build of the version", with(suspended(), func(o *Observed) {
 				o.Image, o.ImageRef, o.Images = &rebuilt, rebuilt.Tags[0], []docker.Image{rebuilt}
 			}), StartOptions{Image: "openshell/cluster:v0.3.0"}},
