@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"openshell.ai/openshell/deploy/node/internal/layout"
 )
@@ -45,15 +46,22 @@ func writeNetworkConfig(node layout.Node) error {
 			return fmt.Errorf("pod network: %w", err)
 		}
 	}
-	return addResolverAddress()
+	return configure(
+		// The loopback interface has the address pods ask for names.
+		[]string{"address", "replace", layout.DNSAddress + "/32", "dev", "lo"},
+		// Until there are pods, what is sent to them must not leave by the default
+		// route; the bridge's own route goes before this one.
+		[]string{"route", "replace", "unreachable", node.Settings.Network.PodCIDR.String(), "metric", "4096"},
+	)
 }
 
-// addResolverAddress gives the loopback interface the address pods ask for
-// names.
-func addResolverAddress() error {
-	out, err := exec.Command("ip", "address", "replace", layout.DNSAddress+"/32", "dev", "lo").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("resolver address: %w: %s", err, out)
+// configure runs ip(8).
+func configure(commands ...[]string) error {
+	for _, arguments := range commands {
+		out, err := exec.Command("ip", arguments...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ip %s: %w: %s", strings.Join(arguments, " "), err, out)
+		}
 	}
 	return nil
 }
