@@ -132,7 +132,7 @@ func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error 
 	}
 	o.session.Close() // the credentials of a boot that is not over may be older than it
 	o.session = nil
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	status, err := m.Node.Status(ctx, o.Container.ID)
 	switch {

@@ -45,6 +45,7 @@ type rig struct {
 	bootPause  time.Duration       // before each milestone
 	sick       error               // what the endpoint answers; nil: healthy once booted
 	failure    *nodeapi.Failure    // the node gives up
+	frozen     bool                // the node does not answer
 	crash      bool                // the node ends whenever it is started
 	clusterErr error
 	clusterFix []string      // what a reconcile reports as changed
@@ -224,7 +225,11 @@ func (r *rig) exec(f *dockertest.Fake, _ docker.Container, spec docker.ExecSpec)
 }
 
 // Status implements Node.
-func (r *rig) Status(context.Context, string) (nodeapi.Status, error) {
+func (r *rig) Status(ctx context.Context, _ string) (nodeapi.Status, error) {
+	if r.frozen {
+		<-ctx.Done()
+		return nodeapi.Status{}, ctx.Err()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sick != nil {

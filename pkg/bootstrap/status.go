@@ -20,6 +20,10 @@ import (
 // not used, and a little less is known.
 const lockPatience = 200 * time.Millisecond
 
+// answerTime is for what a running node is asked: it may be frozen, and whoever
+// waits for it holds the lock.
+const answerTime = 3 * time.Second
+
 // Status implements Gateways. A gateway that does not exist has a status too.
 func (m *Manager) Status(ctx context.Context, name gateway.Name) (Status, error) {
 	s, err := m.status(ctx, name)
@@ -127,9 +131,11 @@ func (m *Manager) details(ctx context.Context, o Observed, locked bool, s *Statu
 	running := o.Container != nil && o.Container.State == docker.StateRunning
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
+	answer, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	if running {
 		g.Go(func() error {
-			node, err := m.Node.Status(ctx, o.Container.ID)
+			node, err := m.Node.Status(answer, o.Container.ID)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -158,7 +164,11 @@ func (m *Manager) details(ctx context.Context, o Observed, locked bool, s *Statu
 	}
 	if o.Volume != nil && (running || locked && o.Word() != Removing && !o.up()) {
 		g.Go(func() error {
-			asides, err := m.asides(ctx, o)
+			bound := ctx
+			if running {
+				bound = answer
+			}
+			asides, err := m.asides(bound, o)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -248,6 +248,18 @@ func TestPitfall19EveryVerbTakesTheName(t *testing.T) {
 	})
 }
 
+func TestStatusOfAFrozenNodeEnds(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.frozen = true
+		began := time.Now()
+		s, err := r.m.Status(t.Context(), testName)
+		if took := time.Since(began); err != nil || s.Word != Running || took > 10*time.Second {
+			t.Errorf("after %s: %+v, %v", took, s, err)
+		}
+	})
+}
+
 // A start beside it makes the container anew between two looks.
 func TestStatusAndListLookAgainWhenTheContainerVanished(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
