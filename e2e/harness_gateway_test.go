@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,10 +28,13 @@ type Gateway struct {
 }
 
 // runID keeps two runs of the tests apart and tells their age: the seconds
-// since 1970 when this one began, in base 36, after a dash.
-var runID = "-" + strconv.FormatInt(time.Now().Unix(), 36)
+// since 1970 when this one began, after a dash.
+var runID = "-" + strconv.FormatInt(time.Now().Unix(), 10)
 
 const namePrefix = "e2e-"
+
+// ofARun matches names of a run, and none that a person would choose.
+var ofARun = regexp.MustCompile(`^[a-z]+ openshell-[a-z]+-` + namePrefix + `.*-([0-9]{10})$`)
 
 // newGateway names a gateway e2e-<short>-<run> and sees to it that nothing
 // of it is left when the test ends. Nothing is started.
@@ -188,9 +192,12 @@ func eraseAbandoned(t testing.TB) {
 	t.Helper()
 	const longest = 8 * time.Hour
 	erase(t, slices.DeleteFunc(resources(t, "label="+gateway.LabelManagedBy+"="+gateway.ManagedBy), func(resource string) bool {
-		began, err := strconv.ParseInt(resource[strings.LastIndex(resource, "-")+1:], 36, 64)
-		ours := strings.Contains(resource, "-"+namePrefix) && err == nil
-		return !ours || time.Since(time.Unix(began, 0)) < longest
+		name := ofARun.FindStringSubmatch(resource)
+		if name == nil {
+			return true
+		}
+		began, err := strconv.ParseInt(name[1], 10, 64)
+		return err != nil || time.Since(time.Unix(began, 0)) < longest
 	}))
 }
 

@@ -90,7 +90,7 @@ func (g *Gateway) killDuring(t *testing.T, at func(bootstrap.Event) bool, args .
 // Two gateways live side by side; the first is started by two at once.
 func TestTwoGateways(t *testing.T) {
 	// Pitfall 21: the second's name is neither a host name nor short.
-	one, other := newGateway(t, "one"), newGateway(t, "Other_Gateway.with-a-name-as-long-as-names-may")
+	one, other := newGateway(t, "one"), newGateway(t, "Other_Gateway.with-a-name-as-long-as-may-be")
 	t.Run("TestPitfall04TwoStartsAtOnce", func(t *testing.T) {
 		// The second finds the first's lock held whichever of them comes first.
 		second := make(chan Result)
