@@ -109,7 +109,7 @@ func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	timeout := time.After(time.Minute)
-	for committed := uint64(0); ; {
+	for early := 0; ; {
 		select {
 		case <-server.Server.ReadyNotify():
 			serving.Store(true)
@@ -120,9 +120,13 @@ func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)
 			server.Close()
 			return nil, ctx.Err()
 		case <-time.After(lookForGap):
-			// A log that is still being read is not at its end.
-			before := committed
-			if committed = server.Server.CommittedIndex(); committed == before && logEndsEarly(server) {
+			if !logEndsEarly(server) {
+				early = 0
+				continue
+			}
+			// The first look may come before the leader has committed what the
+			// log holds. It never stands still: etcd goes on announcing itself.
+			if early++; early == looksForGap {
 				unreadable("its log ends before its database")
 				server.Close()
 				return nil, fmt.Errorf("%w: its log ends before its database", errUnreadable)
@@ -134,8 +138,12 @@ func startEtcd(ctx context.Context, initialized bool, fail func(nodeapi.Failure)
 	}
 }
 
-// lookForGap is how long etcd may take before it is asked why.
-const lookForGap = 5 * time.Second
+// Every lookForGap etcd is asked why it does not serve; that many answers in a
+// row leave no doubt.
+const (
+	lookForGap  = 4 * time.Second
+	looksForGap = 3
+)
 
 // logEndsEarly reports that the database knows of changes the log does not: the
 // end of the log was lost. etcd would ignore every change until the log has
