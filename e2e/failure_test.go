@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,8 +69,7 @@ func TestFaults(t *testing.T) {
 	g := newGateway(t, "faults")
 
 	if !t.Run("timeout", func(t *testing.T) {
-		r := g.CLI(t, g.startArgs(t, "--image", image, "--timeout", "1s")...).Exits(t, 6).Says(t, "left running")
-		g.SavedLog(t, r)
+		g.CLI(t, g.startArgs(t, "--image", image, "--timeout", "1s")...).Exits(t, 6).Says(t, "left running", "last-failure.log")
 		g.Start(t)
 	}) {
 		t.FailNow()
@@ -155,18 +155,38 @@ func failsToResume(t *testing.T, g *Gateway, code int) Result {
 
 func testEtcdDamaged(t *testing.T, g *Gateway) {
 	stopped(t, g)
-	g.OnVolume(t, "", `
-		cp -a current/etcd/member/snap/db db.kept
-		head -c 300000 /dev/urandom | dd conv=notrunc of=current/etcd/member/snap/db`)
-	r := failsToResume(t, g, 7).Says(t, "cannot be read", "etcd")
-	if r.Took > 30*time.Second {
-		t.Errorf("unreadable state was waited on for %s", r.Took)
+	g.OnVolume(t, "", "cp -a current/etcd etcd.kept")
+	undo := func() { g.OnVolume(t, "", "rm -rf current/etcd; cp -a etcd.kept current/etcd") }
+	for name, command := range map[string]string{
+		"database overwritten": "head -c 300000 /dev/urandom | dd conv=notrunc of=current/etcd/member/snap/db",
+		"database cut short":   "truncate -s 200000 current/etcd/member/snap/db",
+		"end of the log lost":  "truncate -s 100000 current/etcd/member/wal/*.wal",
+		"log gone":             "rm -rf current/etcd/member/wal",
+		"all gone":             "rm -rf current/etcd",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g.OnVolume(t, "", command)
+			defer undo()
+			r := failsToResume(t, g, 7).Says(t, "cannot be read", "etcd", "stopped the container; it is kept")
+			if r.Took > time.Minute {
+				t.Errorf("unreadable state was waited on for %s", r.Took)
+			}
+			if log := g.SavedLog(t, r); !strings.Contains(log, "state-unreadable") {
+				t.Errorf("the log does not say that the state is unreadable:\n%s", log)
+			}
+		})
 	}
-	if log := g.SavedLog(t, r); !strings.Contains(log, "state-unreadable") {
-		t.Errorf("the log does not say that the state is unreadable:\n%s", log)
-	}
-	failsToResume(t, g, 7)
-	g.OnVolume(t, "", "mv db.kept current/etcd/member/snap/db")
+	t.Run("container gone as well", func(t *testing.T) {
+		docker(t, "container", "rm", g.Resource())
+		before := g.remains(t)
+		g.OnVolume(t, "", "rm -rf current/etcd")
+		defer undo()
+		g.SavedLog(t, g.CLI(t, "gateway", "start").Exits(t, 7))
+		if after := g.remains(t); !slices.Equal(after, before) {
+			t.Errorf("a failed resume changed what there is from %v to %v", before, after)
+		}
+	})
+	g.OnVolume(t, "", "rm -rf etcd.kept")
 }
 
 func testSettingsDamaged(t *testing.T, g *Gateway) {

@@ -23,9 +23,9 @@ func imageLike(t testing.TB, ref string, changes ...string) {
 	for _, change := range changes {
 		args = append(args, "--change", change)
 	}
-	docker(t, append(args, container, ref)...)
+	id := docker(t, append(args, container, ref)...)
 	docker(t, "container", "rm", container)
-	t.Cleanup(func() { run(t, nil, "", "docker", "image", "rm", "--force", ref) })
+	t.Cleanup(func() { run(t, nil, "", "docker", "image", "rm", "--force", id) })
 }
 
 // OnVolume runs a shell command in the directory of the state on the gateway's
