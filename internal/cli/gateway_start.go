@@ -136,6 +136,8 @@ func startSentence(r bootstrap.StartResult) string {
 		return fmt.Sprintf("gateway %s is running again at %s; repaired: %s (%s)", r.Name, r.Endpoint, strings.Join(r.Changed, ", "), elapsed)
 	case r.Action == "resume" && slices.Contains(r.Changed, string(bootstrap.WriteSettings)):
 		return fmt.Sprintf("gateway %s is back at %s, with other settings (%s)", r.Name, r.Endpoint, elapsed)
+	case r.Action == "resume" && slices.Contains(r.Changed, string(bootstrap.ReconcileSecrets)):
+		return fmt.Sprintf("gateway %s is back at %s, with repaired secrets (%s)", r.Name, r.Endpoint, elapsed)
 	case r.Action == "resume":
 		return fmt.Sprintf("gateway %s is back at %s, as it was (%s)", r.Name, r.Endpoint, elapsed)
 	case r.Action == "recreate" && r.Was != bootstrap.Absent:

@@ -13,6 +13,7 @@ func TestStartSentences(t *testing.T) {
 		"gateway a is already running at E; repaired: x, y":      {Action: "repair", Was: bootstrap.Running, Changed: []string{"x", "y"}},
 		"gateway a is running again at E; repaired: x, y (2.0s)": {Action: "repair", Was: bootstrap.Paused, Changed: []string{"x", "y"}},
 		"gateway a is back at E, as it was (2.0s)":               {Action: "resume", Was: bootstrap.Suspended},
+		"gateway a is back at E, with repaired secrets (2.0s)":   {Action: "resume", Was: bootstrap.Stopped, Changed: []string{"start container", "reconcile secrets"}},
 		"gateway a is back at E, with other settings (2.0s)":     {Action: "resume", Was: bootstrap.Stopped, Changed: []string{"write settings"}},
 		"gateway a was destroyed and started empty at E (2.0s)":  {Action: "recreate", Was: bootstrap.Stopped},
 	} {
