@@ -87,6 +87,7 @@ func TestFaults(t *testing.T) {
 		{"TestPitfall27SettingsDamaged", testSettingsDamaged},
 		{"certificates of the node expired", testNodeCertificatesExpired},
 		{"TestPitfall11ImageGone", func(t *testing.T, g *Gateway) { testNoImage(t, g, image) }},
+		{"TestPitfall27VolumeFull", testVolumeFull}, // the last: its volume does not outlive its containers
 	} {
 		if !t.Run(fault.name, func(t *testing.T) {
 			fault.test(t, g)
@@ -242,4 +243,37 @@ func testNoImage(t *testing.T, g *Gateway, image string) {
 		t.Errorf("status: %q, exit code %d; want suspended, 3", status.Word, code)
 	}
 	imageLike(t, image, versionLabel("0.0.2"))
+}
+
+func testVolumeFull(t *testing.T, g *Gateway) {
+	stopped(t, g)
+	holder := g.shrink(t, "600m")
+	docker(t, "container", "exec", holder, "sh", "-c", "! cat /dev/zero >/new/filler")
+	g.SavedLog(t, failsToResume(t, g, 1).Says(t, "is full"))
+	docker(t, "container", "exec", holder, "rm", "/new/filler")
+}
+
+// shrink moves the state of the stopped gateway to a volume of that size, in
+// memory. It lasts as long as the container that is returned, which has it at
+// /new, or the gateway's own runs.
+func (g *Gateway) shrink(t *testing.T, size string) string {
+	t.Helper()
+	holder, old := g.Resource()+"-holder", g.Resource()+"-old"
+	docker(t, "container", "rm", g.Resource())
+	docker(t, "container", "run", "--rm", "--volume", g.Resource()+":/from", "--volume", old+":/to",
+		"--entrypoint", "cp", nodeImage(t), "--archive", "/from/.", "/to")
+	t.Cleanup(func() { docker(t, "volume", "rm", old) })
+	args := []string{"volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=" + size}
+	for key, value := range g.Name.Labels("e2e") {
+		args = append(args, "--label", key+"="+value)
+	}
+	docker(t, "volume", "rm", g.Resource())
+	docker(t, append(args, g.Resource())...)
+	docker(t, "container", "run", "--detach", "--name", holder, "--volume", g.Resource()+":/new", "--volume", old+":/old",
+		"--entrypoint", "sleep", nodeImage(t), "600")
+	t.Cleanup(func() { docker(t, "container", "rm", "--force", holder) })
+	docker(t, "container", "exec", holder, "cp", "--archive", "/old/.", "/new")
+	g.Start(t)
+	g.CLI(t, "gateway", "stop").Exits(t, 0)
+	return holder
 }
