@@ -51,7 +51,15 @@ func TestPitfall06And15FreshStartFails(t *testing.T) {
 		})
 		g.CLI(t, "gateway", "logs").Exits(t, 0).Says(t, words)
 	})
+	t.Run("crash-looping", func(t *testing.T) {
+		r := failsToResume(t, g, 1).Says(t, words)
+		if log := g.SavedLog(t, r); r.Took > 20*time.Second || !strings.Contains(log, words) {
+			t.Errorf("one more attempt took %s; the log:\n%s", r.Took, log)
+		}
+	})
 	t.Run("TestPitfall18DestroyWhileRestarting", func(t *testing.T) {
+		docker(t, "container", "start", g.Resource())
+		eventually(t, 10*time.Second, "restarting", func() bool { return g.Inspect(t, "{{.State.Restarting}}") == "true" })
 		g.CLI(t, "gateway", "destroy", "--yes").Exits(t, 0)
 		g.Untouched(t, map[string]string{})
 	})
