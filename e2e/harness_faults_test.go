@@ -15,7 +15,8 @@ import (
 )
 
 // imageLike makes an image ref from the node image, changed as the lines of a
-// Dockerfile say. It goes when the test ends.
+// Dockerfile say. It goes when the test ends, and with it what is called ref by
+// then; an image that a container still uses stays.
 func imageLike(t testing.TB, ref string, changes ...string) {
 	t.Helper()
 	container := docker(t, "container", "create", nodeImage(t))
@@ -25,7 +26,11 @@ func imageLike(t testing.TB, ref string, changes ...string) {
 	}
 	id := docker(t, append(args, container, ref)...)
 	docker(t, "container", "rm", container)
-	t.Cleanup(func() { run(t, nil, "", "docker", "image", "rm", "--force", id) })
+	t.Cleanup(func() {
+		for _, image := range []string{ref, id} {
+			run(t, nil, "", "docker", "image", "rm", image)
+		}
+	})
 }
 
 // OnVolume runs a shell command in the directory of the state on the gateway's
