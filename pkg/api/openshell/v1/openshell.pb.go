@@ -174,14 +174,16 @@ const file_openshell_v1_openshell_proto_rawDesc = "" +
 	"\x1aSERVICE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_STATUS_HEALTHY\x10\x01\x12\x1b\n" +
 	"\x17SERVICE_STATUS_DEGRADED\x10\x02\x12\x1c\n" +
-	"\x18SERVICE_STATUS_UNHEALTHY\x10\x032\xf3\x06\n" +
+	"\x18SERVICE_STATUS_UNHEALTHY\x10\x032\x95\b\n" +
 	"\tOpenShell\x12C\n" +
 	"\x06Health\x12\x1b.openshell.v1.HealthRequest\x1a\x1c.openshell.v1.HealthResponse\x12R\n" +
 	"\rCreateSandbox\x12\".openshell.v1.CreateSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12L\n" +
 	"\n" +
 	"GetSandbox\x12\x1f.openshell.v1.GetSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12X\n" +
 	"\rListSandboxes\x12\".openshell.v1.ListSandboxesRequest\x1a#.openshell.v1.ListSandboxesResponse\x12X\n" +
-	"\rDeleteSandbox\x12\".openshell.v1.DeleteSandboxRequest\x1a#.openshell.v1.DeleteSandboxResponse\x12a\n" +
+	"\rDeleteSandbox\x12\".openshell.v1.DeleteSandboxRequest\x1a#.openshell.v1.DeleteSandboxResponse\x12N\n" +
+	"\vStopSandbox\x12 .openshell.v1.StopSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12P\n" +
+	"\fStartSandbox\x12!.openshell.v1.StartSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12a\n" +
 	"\x10CreateSshSession\x12%.openshell.v1.CreateSshSessionRequest\x1a&.openshell.v1.CreateSshSessionResponse\x12a\n" +
 	"\x10RevokeSshSession\x12%.openshell.v1.RevokeSshSessionRequest\x1a&.openshell.v1.RevokeSshSessionResponse\x12Q\n" +
 	"\vExecSandbox\x12 .openshell.v1.ExecSandboxRequest\x1a\x1e.openshell.v1.ExecSandboxEvent0\x01\x12U\n" +
@@ -210,19 +212,21 @@ var file_openshell_v1_openshell_proto_goTypes = []any{
 	(*GetSandboxRequest)(nil),        // 4: openshell.v1.GetSandboxRequest
 	(*ListSandboxesRequest)(nil),     // 5: openshell.v1.ListSandboxesRequest
 	(*DeleteSandboxRequest)(nil),     // 6: openshell.v1.DeleteSandboxRequest
-	(*CreateSshSessionRequest)(nil),  // 7: openshell.v1.CreateSshSessionRequest
-	(*RevokeSshSessionRequest)(nil),  // 8: openshell.v1.RevokeSshSessionRequest
-	(*ExecSandboxRequest)(nil),       // 9: openshell.v1.ExecSandboxRequest
-	(*WatchSandboxRequest)(nil),      // 10: openshell.v1.WatchSandboxRequest
-	(*GetSandboxLogsRequest)(nil),    // 11: openshell.v1.GetSandboxLogsRequest
-	(*SandboxResponse)(nil),          // 12: openshell.v1.SandboxResponse
-	(*ListSandboxesResponse)(nil),    // 13: openshell.v1.ListSandboxesResponse
-	(*DeleteSandboxResponse)(nil),    // 14: openshell.v1.DeleteSandboxResponse
-	(*CreateSshSessionResponse)(nil), // 15: openshell.v1.CreateSshSessionResponse
-	(*RevokeSshSessionResponse)(nil), // 16: openshell.v1.RevokeSshSessionResponse
-	(*ExecSandboxEvent)(nil),         // 17: openshell.v1.ExecSandboxEvent
-	(*SandboxStreamEvent)(nil),       // 18: openshell.v1.SandboxStreamEvent
-	(*GetSandboxLogsResponse)(nil),   // 19: openshell.v1.GetSandboxLogsResponse
+	(*StopSandboxRequest)(nil),       // 7: openshell.v1.StopSandboxRequest
+	(*StartSandboxRequest)(nil),      // 8: openshell.v1.StartSandboxRequest
+	(*CreateSshSessionRequest)(nil),  // 9: openshell.v1.CreateSshSessionRequest
+	(*RevokeSshSessionRequest)(nil),  // 10: openshell.v1.RevokeSshSessionRequest
+	(*ExecSandboxRequest)(nil),       // 11: openshell.v1.ExecSandboxRequest
+	(*WatchSandboxRequest)(nil),      // 12: openshell.v1.WatchSandboxRequest
+	(*GetSandboxLogsRequest)(nil),    // 13: openshell.v1.GetSandboxLogsRequest
+	(*SandboxResponse)(nil),          // 14: openshell.v1.SandboxResponse
+	(*ListSandboxesResponse)(nil),    // 15: openshell.v1.ListSandboxesResponse
+	(*DeleteSandboxResponse)(nil),    // 16: openshell.v1.DeleteSandboxResponse
+	(*CreateSshSessionResponse)(nil), // 17: openshell.v1.CreateSshSessionResponse
+	(*RevokeSshSessionResponse)(nil), // 18: openshell.v1.RevokeSshSessionResponse
+	(*ExecSandboxEvent)(nil),         // 19: openshell.v1.ExecSandboxEvent
+	(*SandboxStreamEvent)(nil),       // 20: openshell.v1.SandboxStreamEvent
+	(*GetSandboxLogsResponse)(nil),   // 21: openshell.v1.GetSandboxLogsResponse
 }
 var file_openshell_v1_openshell_proto_depIdxs = []int32{
 	0,  // 0: openshell.v1.HealthResponse.status:type_name -> openshell.v1.ServiceStatus
@@ -231,23 +235,27 @@ var file_openshell_v1_openshell_proto_depIdxs = []int32{
 	4,  // 3: openshell.v1.OpenShell.GetSandbox:input_type -> openshell.v1.GetSandboxRequest
 	5,  // 4: openshell.v1.OpenShell.ListSandboxes:input_type -> openshell.v1.ListSandboxesRequest
 	6,  // 5: openshell.v1.OpenShell.DeleteSandbox:input_type -> openshell.v1.DeleteSandboxRequest
-	7,  // 6: openshell.v1.OpenShell.CreateSshSession:input_type -> openshell.v1.CreateSshSessionRequest
-	8,  // 7: openshell.v1.OpenShell.RevokeSshSession:input_type -> openshell.v1.RevokeSshSessionRequest
-	9,  // 8: openshell.v1.OpenShell.ExecSandbox:input_type -> openshell.v1.ExecSandboxRequest
-	10, // 9: openshell.v1.OpenShell.WatchSandbox:input_type -> openshell.v1.WatchSandboxRequest
-	11, // 10: openshell.v1.OpenShell.GetSandboxLogs:input_type -> openshell.v1.GetSandboxLogsRequest
-	2,  // 11: openshell.v1.OpenShell.Health:output_type -> openshell.v1.HealthResponse
-	12, // 12: openshell.v1.OpenShell.CreateSandbox:output_type -> openshell.v1.SandboxResponse
-	12, // 13: openshell.v1.OpenShell.GetSandbox:output_type -> openshell.v1.SandboxResponse
-	13, // 14: openshell.v1.OpenShell.ListSandboxes:output_type -> openshell.v1.ListSandboxesResponse
-	14, // 15: openshell.v1.OpenShell.DeleteSandbox:output_type -> openshell.v1.DeleteSandboxResponse
-	15, // 16: openshell.v1.OpenShell.CreateSshSession:output_type -> openshell.v1.CreateSshSessionResponse
-	16, // 17: openshell.v1.OpenShell.RevokeSshSession:output_type -> openshell.v1.RevokeSshSessionResponse
-	17, // 18: openshell.v1.OpenShell.ExecSandbox:output_type -> openshell.v1.ExecSandboxEvent
-	18, // 19: openshell.v1.OpenShell.WatchSandbox:output_type -> openshell.v1.SandboxStreamEvent
-	19, // 20: openshell.v1.OpenShell.GetSandboxLogs:output_type -> openshell.v1.GetSandboxLogsResponse
-	11, // [11:21] is the sub-list for method output_type
-	1,  // [1:11] is the sub-list for method input_type
+	7,  // 6: openshell.v1.OpenShell.StopSandbox:input_type -> openshell.v1.StopSandboxRequest
+	8,  // 7: openshell.v1.OpenShell.StartSandbox:input_type -> openshell.v1.StartSandboxRequest
+	9,  // 8: openshell.v1.OpenShell.CreateSshSession:input_type -> openshell.v1.CreateSshSessionRequest
+	10, // 9: openshell.v1.OpenShell.RevokeSshSession:input_type -> openshell.v1.RevokeSshSessionRequest
+	11, // 10: openshell.v1.OpenShell.ExecSandbox:input_type -> openshell.v1.ExecSandboxRequest
+	12, // 11: openshell.v1.OpenShell.WatchSandbox:input_type -> openshell.v1.WatchSandboxRequest
+	13, // 12: openshell.v1.OpenShell.GetSandboxLogs:input_type -> openshell.v1.GetSandboxLogsRequest
+	2,  // 13: openshell.v1.OpenShell.Health:output_type -> openshell.v1.HealthResponse
+	14, // 14: openshell.v1.OpenShell.CreateSandbox:output_type -> openshell.v1.SandboxResponse
+	14, // 15: openshell.v1.OpenShell.GetSandbox:output_type -> openshell.v1.SandboxResponse
+	15, // 16: openshell.v1.OpenShell.ListSandboxes:output_type -> openshell.v1.ListSandboxesResponse
+	16, // 17: openshell.v1.OpenShell.DeleteSandbox:output_type -> openshell.v1.DeleteSandboxResponse
+	14, // 18: openshell.v1.OpenShell.StopSandbox:output_type -> openshell.v1.SandboxResponse
+	14, // 19: openshell.v1.OpenShell.StartSandbox:output_type -> openshell.v1.SandboxResponse
+	17, // 20: openshell.v1.OpenShell.CreateSshSession:output_type -> openshell.v1.CreateSshSessionResponse
+	18, // 21: openshell.v1.OpenShell.RevokeSshSession:output_type -> openshell.v1.RevokeSshSessionResponse
+	19, // 22: openshell.v1.OpenShell.ExecSandbox:output_type -> openshell.v1.ExecSandboxEvent
+	20, // 23: openshell.v1.OpenShell.WatchSandbox:output_type -> openshell.v1.SandboxStreamEvent
+	21, // 24: openshell.v1.OpenShell.GetSandboxLogs:output_type -> openshell.v1.GetSandboxLogsResponse
+	13, // [13:25] is the sub-list for method output_type
+	1,  // [1:13] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name

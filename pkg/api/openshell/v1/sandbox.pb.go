@@ -302,6 +302,94 @@ func (x *DeleteSandboxResponse) GetDeleted() bool {
 	return false
 }
 
+type StopSandboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopSandboxRequest) Reset() {
+	*x = StopSandboxRequest{}
+	mi := &file_openshell_v1_sandbox_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSandboxRequest) ProtoMessage() {}
+
+func (x *StopSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_openshell_v1_sandbox_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSandboxRequest.ProtoReflect.Descriptor instead.
+func (*StopSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_openshell_v1_sandbox_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StopSandboxRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type StartSandboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartSandboxRequest) Reset() {
+	*x = StartSandboxRequest{}
+	mi := &file_openshell_v1_sandbox_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartSandboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartSandboxRequest) ProtoMessage() {}
+
+func (x *StartSandboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_openshell_v1_sandbox_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartSandboxRequest.ProtoReflect.Descriptor instead.
+func (*StartSandboxRequest) Descriptor() ([]byte, []int) {
+	return file_openshell_v1_sandbox_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StartSandboxRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type SandboxResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sandbox       *v1.Sandbox            `protobuf:"bytes,1,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
@@ -311,7 +399,7 @@ type SandboxResponse struct {
 
 func (x *SandboxResponse) Reset() {
 	*x = SandboxResponse{}
-	mi := &file_openshell_v1_sandbox_proto_msgTypes[6]
+	mi := &file_openshell_v1_sandbox_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +411,7 @@ func (x *SandboxResponse) String() string {
 func (*SandboxResponse) ProtoMessage() {}
 
 func (x *SandboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_openshell_v1_sandbox_proto_msgTypes[6]
+	mi := &file_openshell_v1_sandbox_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +424,7 @@ func (x *SandboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxResponse.ProtoReflect.Descriptor instead.
 func (*SandboxResponse) Descriptor() ([]byte, []int) {
-	return file_openshell_v1_sandbox_proto_rawDescGZIP(), []int{6}
+	return file_openshell_v1_sandbox_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SandboxResponse) GetSandbox() *v1.Sandbox {
@@ -364,7 +452,11 @@ const file_openshell_v1_sandbox_proto_rawDesc = "" +
 	"\x14DeleteSandboxRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"1\n" +
 	"\x15DeleteSandboxResponse\x12\x18\n" +
-	"\adeleted\x18\x01 \x01(\bR\adeleted\"L\n" +
+	"\adeleted\x18\x01 \x01(\bR\adeleted\"(\n" +
+	"\x12StopSandboxRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\")\n" +
+	"\x13StartSandboxRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"L\n" +
 	"\x0fSandboxResponse\x129\n" +
 	"\asandbox\x18\x01 \x01(\v2\x1f.openshell.datamodel.v1.SandboxR\asandboxB9Z7openshell.ai/openshell/pkg/api/openshell/v1;openshellv1b\x06proto3"
 
@@ -380,7 +472,7 @@ func file_openshell_v1_sandbox_proto_rawDescGZIP() []byte {
 	return file_openshell_v1_sandbox_proto_rawDescData
 }
 
-var file_openshell_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_openshell_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_openshell_v1_sandbox_proto_goTypes = []any{
 	(*CreateSandboxRequest)(nil),  // 0: openshell.v1.CreateSandboxRequest
 	(*GetSandboxRequest)(nil),     // 1: openshell.v1.GetSandboxRequest
@@ -388,19 +480,21 @@ var file_openshell_v1_sandbox_proto_goTypes = []any{
 	(*ListSandboxesResponse)(nil), // 3: openshell.v1.ListSandboxesResponse
 	(*DeleteSandboxRequest)(nil),  // 4: openshell.v1.DeleteSandboxRequest
 	(*DeleteSandboxResponse)(nil), // 5: openshell.v1.DeleteSandboxResponse
-	(*SandboxResponse)(nil),       // 6: openshell.v1.SandboxResponse
-	(*v1.SandboxSpec)(nil),        // 7: openshell.datamodel.v1.SandboxSpec
-	(*v1.Sandbox)(nil),            // 8: openshell.datamodel.v1.Sandbox
+	(*StopSandboxRequest)(nil),    // 6: openshell.v1.StopSandboxRequest
+	(*StartSandboxRequest)(nil),   // 7: openshell.v1.StartSandboxRequest
+	(*SandboxResponse)(nil),       // 8: openshell.v1.SandboxResponse
+	(*v1.SandboxSpec)(nil),        // 9: openshell.datamodel.v1.SandboxSpec
+	(*v1.Sandbox)(nil),            // 10: openshell.datamodel.v1.Sandbox
 }
 var file_openshell_v1_sandbox_proto_depIdxs = []int32{
-	7, // 0: openshell.v1.CreateSandboxRequest.spec:type_name -> openshell.datamodel.v1.SandboxSpec
-	8, // 1: openshell.v1.ListSandboxesResponse.sandboxes:type_name -> openshell.datamodel.v1.Sandbox
-	8, // 2: openshell.v1.SandboxResponse.sandbox:type_name -> openshell.datamodel.v1.Sandbox
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	9,  // 0: openshell.v1.CreateSandboxRequest.spec:type_name -> openshell.datamodel.v1.SandboxSpec
+	10, // 1: openshell.v1.ListSandboxesResponse.sandboxes:type_name -> openshell.datamodel.v1.Sandbox
+	10, // 2: openshell.v1.SandboxResponse.sandbox:type_name -> openshell.datamodel.v1.Sandbox
+	3,  // [3:3] is the sub-list for method output_type
+	3,  // [3:3] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_openshell_v1_sandbox_proto_init() }
@@ -414,7 +508,7 @@ func file_openshell_v1_sandbox_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_openshell_v1_sandbox_proto_rawDesc), len(file_openshell_v1_sandbox_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -76,6 +76,7 @@ type CreateSshSessionResponse struct {
 	ConnectPath        string                 `protobuf:"bytes,6,opt,name=connect_path,json=connectPath,proto3" json:"connect_path,omitempty"`       // of the CONNECT request
 	HostKeyFingerprint string                 `protobuf:"bytes,7,opt,name=host_key_fingerprint,json=hostKeyFingerprint,proto3" json:"host_key_fingerprint,omitempty"`
 	ExpiresAtMs        int64                  `protobuf:"varint,8,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"` // Unix time in milliseconds
+	HostKey            string                 `protobuf:"bytes,1001,opt,name=host_key,json=hostKey,proto3" json:"host_key,omitempty"`             // an addition of this gateway; public, in the form of authorized_keys
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -164,6 +165,13 @@ func (x *CreateSshSessionResponse) GetExpiresAtMs() int64 {
 		return x.ExpiresAtMs
 	}
 	return 0
+}
+
+func (x *CreateSshSessionResponse) GetHostKey() string {
+	if x != nil {
+		return x.HostKey
+	}
+	return ""
 }
 
 type RevokeSshSessionRequest struct {
@@ -261,7 +269,7 @@ const file_openshell_v1_ssh_proto_rawDesc = "" +
 	"\x16openshell/v1/ssh.proto\x12\fopenshell.v1\"8\n" +
 	"\x17CreateSshSessionRequest\x12\x1d\n" +
 	"\n" +
-	"sandbox_id\x18\x01 \x01(\tR\tsandboxId\"\xb5\x02\n" +
+	"sandbox_id\x18\x01 \x01(\tR\tsandboxId\"\xd1\x02\n" +
 	"\x18CreateSshSessionResponse\x12\x1d\n" +
 	"\n" +
 	"sandbox_id\x18\x01 \x01(\tR\tsandboxId\x12\x14\n" +
@@ -271,7 +279,8 @@ const file_openshell_v1_ssh_proto_rawDesc = "" +
 	"\x0egateway_scheme\x18\x05 \x01(\tR\rgatewayScheme\x12!\n" +
 	"\fconnect_path\x18\x06 \x01(\tR\vconnectPath\x120\n" +
 	"\x14host_key_fingerprint\x18\a \x01(\tR\x12hostKeyFingerprint\x12\"\n" +
-	"\rexpires_at_ms\x18\b \x01(\x03R\vexpiresAtMs\"/\n" +
+	"\rexpires_at_ms\x18\b \x01(\x03R\vexpiresAtMs\x12\x1a\n" +
+	"\bhost_key\x18\xe9\a \x01(\tR\ahostKey\"/\n" +
 	"\x17RevokeSshSessionRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\"4\n" +
 	"\x18RevokeSshSessionResponse\x12\x18\n" +

@@ -23,6 +23,112 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What becomes of a command that a restart of the gateway interrupted. One
+// that had ended never runs again.
+type CommandRestart int32
+
+const (
+	CommandRestart_COMMAND_RESTART_UNSPECIFIED CommandRestart = 0 // as ALWAYS
+	CommandRestart_COMMAND_RESTART_ALWAYS      CommandRestart = 1 // it runs again
+	CommandRestart_COMMAND_RESTART_NO          CommandRestart = 2 // it stays interrupted
+)
+
+// Enum value maps for CommandRestart.
+var (
+	CommandRestart_name = map[int32]string{
+		0: "COMMAND_RESTART_UNSPECIFIED",
+		1: "COMMAND_RESTART_ALWAYS",
+		2: "COMMAND_RESTART_NO",
+	}
+	CommandRestart_value = map[string]int32{
+		"COMMAND_RESTART_UNSPECIFIED": 0,
+		"COMMAND_RESTART_ALWAYS":      1,
+		"COMMAND_RESTART_NO":          2,
+	}
+)
+
+func (x CommandRestart) Enum() *CommandRestart {
+	p := new(CommandRestart)
+	*p = x
+	return p
+}
+
+func (x CommandRestart) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CommandRestart) Descriptor() protoreflect.EnumDescriptor {
+	return file_openshell_datamodel_v1_datamodel_proto_enumTypes[0].Descriptor()
+}
+
+func (CommandRestart) Type() protoreflect.EnumType {
+	return &file_openshell_datamodel_v1_datamodel_proto_enumTypes[0]
+}
+
+func (x CommandRestart) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CommandRestart.Descriptor instead.
+func (CommandRestart) EnumDescriptor() ([]byte, []int) {
+	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{0}
+}
+
+type CommandState int32
+
+const (
+	CommandState_COMMAND_STATE_UNSPECIFIED CommandState = 0
+	CommandState_COMMAND_STATE_WAITING     CommandState = 1 // for the sandbox, or for a client to start it
+	CommandState_COMMAND_STATE_RUNNING     CommandState = 2
+	CommandState_COMMAND_STATE_EXITED      CommandState = 3 // it never runs again
+	CommandState_COMMAND_STATE_INTERRUPTED CommandState = 4 // by a restart, and not run again
+)
+
+// Enum value maps for CommandState.
+var (
+	CommandState_name = map[int32]string{
+		0: "COMMAND_STATE_UNSPECIFIED",
+		1: "COMMAND_STATE_WAITING",
+		2: "COMMAND_STATE_RUNNING",
+		3: "COMMAND_STATE_EXITED",
+		4: "COMMAND_STATE_INTERRUPTED",
+	}
+	CommandState_value = map[string]int32{
+		"COMMAND_STATE_UNSPECIFIED": 0,
+		"COMMAND_STATE_WAITING":     1,
+		"COMMAND_STATE_RUNNING":     2,
+		"COMMAND_STATE_EXITED":      3,
+		"COMMAND_STATE_INTERRUPTED": 4,
+	}
+)
+
+func (x CommandState) Enum() *CommandState {
+	p := new(CommandState)
+	*p = x
+	return p
+}
+
+func (x CommandState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CommandState) Descriptor() protoreflect.EnumDescriptor {
+	return file_openshell_datamodel_v1_datamodel_proto_enumTypes[1].Descriptor()
+}
+
+func (CommandState) Type() protoreflect.EnumType {
+	return &file_openshell_datamodel_v1_datamodel_proto_enumTypes[1]
+}
+
+func (x CommandState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CommandState.Descriptor instead.
+func (CommandState) EnumDescriptor() ([]byte, []int) {
+	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{1}
+}
+
 // Where a sandbox is in its life.
 type SandboxPhase int32
 
@@ -33,17 +139,19 @@ const (
 	SandboxPhase_SANDBOX_PHASE_ERROR        SandboxPhase = 3
 	SandboxPhase_SANDBOX_PHASE_DELETING     SandboxPhase = 4
 	SandboxPhase_SANDBOX_PHASE_UNKNOWN      SandboxPhase = 5
+	SandboxPhase_SANDBOX_PHASE_STOPPED      SandboxPhase = 1001 // an addition of this gateway
 )
 
 // Enum value maps for SandboxPhase.
 var (
 	SandboxPhase_name = map[int32]string{
-		0: "SANDBOX_PHASE_UNSPECIFIED",
-		1: "SANDBOX_PHASE_PROVISIONING",
-		2: "SANDBOX_PHASE_READY",
-		3: "SANDBOX_PHASE_ERROR",
-		4: "SANDBOX_PHASE_DELETING",
-		5: "SANDBOX_PHASE_UNKNOWN",
+		0:    "SANDBOX_PHASE_UNSPECIFIED",
+		1:    "SANDBOX_PHASE_PROVISIONING",
+		2:    "SANDBOX_PHASE_READY",
+		3:    "SANDBOX_PHASE_ERROR",
+		4:    "SANDBOX_PHASE_DELETING",
+		5:    "SANDBOX_PHASE_UNKNOWN",
+		1001: "SANDBOX_PHASE_STOPPED",
 	}
 	SandboxPhase_value = map[string]int32{
 		"SANDBOX_PHASE_UNSPECIFIED":  0,
@@ -52,6 +160,7 @@ var (
 		"SANDBOX_PHASE_ERROR":        3,
 		"SANDBOX_PHASE_DELETING":     4,
 		"SANDBOX_PHASE_UNKNOWN":      5,
+		"SANDBOX_PHASE_STOPPED":      1001,
 	}
 )
 
@@ -66,11 +175,11 @@ func (x SandboxPhase) String() string {
 }
 
 func (SandboxPhase) Descriptor() protoreflect.EnumDescriptor {
-	return file_openshell_datamodel_v1_datamodel_proto_enumTypes[0].Descriptor()
+	return file_openshell_datamodel_v1_datamodel_proto_enumTypes[2].Descriptor()
 }
 
 func (SandboxPhase) Type() protoreflect.EnumType {
-	return &file_openshell_datamodel_v1_datamodel_proto_enumTypes[0]
+	return &file_openshell_datamodel_v1_datamodel_proto_enumTypes[2]
 }
 
 func (x SandboxPhase) Number() protoreflect.EnumNumber {
@@ -79,7 +188,7 @@ func (x SandboxPhase) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SandboxPhase.Descriptor instead.
 func (SandboxPhase) EnumDescriptor() ([]byte, []int) {
-	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{0}
+	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{2}
 }
 
 // A sandbox as the gateway reports it.
@@ -185,15 +294,21 @@ func (x *Sandbox) GetCurrentPolicyVersion() uint32 {
 
 // What the user asked for.
 type SandboxSpec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	LogLevel      string                 `protobuf:"bytes,1,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
-	Environment   map[string]string      `protobuf:"bytes,5,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Template      *SandboxTemplate       `protobuf:"bytes,6,opt,name=template,proto3" json:"template,omitempty"`
-	Policy        *v1.SandboxPolicy      `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`       // refused when set
-	Providers     []string               `protobuf:"bytes,8,rep,name=providers,proto3" json:"providers,omitempty"` // refused when set
-	Gpu           bool                   `protobuf:"varint,9,opt,name=gpu,proto3" json:"gpu,omitempty"`            // refused when set
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	LogLevel       string                 `protobuf:"bytes,1,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
+	Environment    map[string]string      `protobuf:"bytes,5,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Template       *SandboxTemplate       `protobuf:"bytes,6,opt,name=template,proto3" json:"template,omitempty"`
+	Policy         *v1.SandboxPolicy      `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`       // refused when set
+	Providers      []string               `protobuf:"bytes,8,rep,name=providers,proto3" json:"providers,omitempty"` // refused when set
+	Gpu            bool                   `protobuf:"varint,9,opt,name=gpu,proto3" json:"gpu,omitempty"`            // refused when set
+	Command        []string               `protobuf:"bytes,1001,rep,name=command,proto3" json:"command,omitempty"`  // run once the sandbox is up; empty: none
+	CommandRestart CommandRestart         `protobuf:"varint,1002,opt,name=command_restart,json=commandRestart,proto3,enum=openshell.datamodel.v1.CommandRestart" json:"command_restart,omitempty"`
+	Tty            bool                   `protobuf:"varint,1003,opt,name=tty,proto3" json:"tty,omitempty"`             // the command gets a terminal
+	Stdin          bool                   `protobuf:"varint,1004,opt,name=stdin,proto3" json:"stdin,omitempty"`         // the command reads what attached clients send
+	Ephemeral      bool                   `protobuf:"varint,1005,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"` // deleted by the gateway when the command has ended
+	Hold           bool                   `protobuf:"varint,1006,opt,name=hold,proto3" json:"hold,omitempty"`           // the command waits for a client to start it
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SandboxSpec) Reset() {
@@ -264,6 +379,48 @@ func (x *SandboxSpec) GetProviders() []string {
 func (x *SandboxSpec) GetGpu() bool {
 	if x != nil {
 		return x.Gpu
+	}
+	return false
+}
+
+func (x *SandboxSpec) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *SandboxSpec) GetCommandRestart() CommandRestart {
+	if x != nil {
+		return x.CommandRestart
+	}
+	return CommandRestart_COMMAND_RESTART_UNSPECIFIED
+}
+
+func (x *SandboxSpec) GetTty() bool {
+	if x != nil {
+		return x.Tty
+	}
+	return false
+}
+
+func (x *SandboxSpec) GetStdin() bool {
+	if x != nil {
+		return x.Stdin
+	}
+	return false
+}
+
+func (x *SandboxSpec) GetEphemeral() bool {
+	if x != nil {
+		return x.Ephemeral
+	}
+	return false
+}
+
+func (x *SandboxSpec) GetHold() bool {
+	if x != nil {
+		return x.Hold
 	}
 	return false
 }
@@ -371,14 +528,18 @@ func (x *SandboxTemplate) GetVolumeClaimTemplates() *structpb.Struct {
 
 // What the gateway observed.
 type SandboxStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SandboxName   string                 `protobuf:"bytes,1,opt,name=sandbox_name,json=sandboxName,proto3" json:"sandbox_name,omitempty"`
-	AgentPod      string                 `protobuf:"bytes,2,opt,name=agent_pod,json=agentPod,proto3" json:"agent_pod,omitempty"`
-	AgentFd       string                 `protobuf:"bytes,3,opt,name=agent_fd,json=agentFd,proto3" json:"agent_fd,omitempty"`
-	SandboxFd     string                 `protobuf:"bytes,4,opt,name=sandbox_fd,json=sandboxFd,proto3" json:"sandbox_fd,omitempty"`
-	Conditions    []*SandboxCondition    `protobuf:"bytes,5,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	SandboxName           string                 `protobuf:"bytes,1,opt,name=sandbox_name,json=sandboxName,proto3" json:"sandbox_name,omitempty"`
+	AgentPod              string                 `protobuf:"bytes,2,opt,name=agent_pod,json=agentPod,proto3" json:"agent_pod,omitempty"`
+	AgentFd               string                 `protobuf:"bytes,3,opt,name=agent_fd,json=agentFd,proto3" json:"agent_fd,omitempty"`
+	SandboxFd             string                 `protobuf:"bytes,4,opt,name=sandbox_fd,json=sandboxFd,proto3" json:"sandbox_fd,omitempty"`
+	Conditions            []*SandboxCondition    `protobuf:"bytes,5,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Command               *CommandStatus         `protobuf:"bytes,1001,opt,name=command,proto3" json:"command,omitempty"`                                                              // unset: the sandbox has no command
+	SshHostKey            string                 `protobuf:"bytes,1002,opt,name=ssh_host_key,json=sshHostKey,proto3" json:"ssh_host_key,omitempty"`                                    // public, in the form of authorized_keys: "ssh-ed25519 AAAA..."
+	SshHostKeyFingerprint string                 `protobuf:"bytes,1003,opt,name=ssh_host_key_fingerprint,json=sshHostKeyFingerprint,proto3" json:"ssh_host_key_fingerprint,omitempty"` // "SHA256:..."
+	Stopped               bool                   `protobuf:"varint,1004,opt,name=stopped,proto3" json:"stopped,omitempty"`                                                             // by StopSandbox: it stays so until StartSandbox
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *SandboxStatus) Reset() {
@@ -446,6 +607,119 @@ func (x *SandboxStatus) GetConditions() []*SandboxCondition {
 	return nil
 }
 
+func (x *SandboxStatus) GetCommand() *CommandStatus {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *SandboxStatus) GetSshHostKey() string {
+	if x != nil {
+		return x.SshHostKey
+	}
+	return ""
+}
+
+func (x *SandboxStatus) GetSshHostKeyFingerprint() string {
+	if x != nil {
+		return x.SshHostKeyFingerprint
+	}
+	return ""
+}
+
+func (x *SandboxStatus) GetStopped() bool {
+	if x != nil {
+		return x.Stopped
+	}
+	return false
+}
+
+// How the command of a sandbox fares.
+type CommandStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         CommandState           `protobuf:"varint,1,opt,name=state,proto3,enum=openshell.datamodel.v1.CommandState" json:"state,omitempty"`
+	ExitCode      int32                  `protobuf:"varint,2,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`            // when EXITED; 128 + n after signal n
+	StartedAtMs   int64                  `protobuf:"varint,3,opt,name=started_at_ms,json=startedAtMs,proto3" json:"started_at_ms,omitempty"` // Unix time in milliseconds, of the last run
+	EndedAtMs     int64                  `protobuf:"varint,4,opt,name=ended_at_ms,json=endedAtMs,proto3" json:"ended_at_ms,omitempty"`       // Unix time in milliseconds
+	Runs          uint32                 `protobuf:"varint,5,opt,name=runs,proto3" json:"runs,omitempty"`                                    // how often it was started
+	Message       string                 `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`                               // why it could not be run
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandStatus) Reset() {
+	*x = CommandStatus{}
+	mi := &file_openshell_datamodel_v1_datamodel_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandStatus) ProtoMessage() {}
+
+func (x *CommandStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_openshell_datamodel_v1_datamodel_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandStatus.ProtoReflect.Descriptor instead.
+func (*CommandStatus) Descriptor() ([]byte, []int) {
+	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CommandStatus) GetState() CommandState {
+	if x != nil {
+		return x.State
+	}
+	return CommandState_COMMAND_STATE_UNSPECIFIED
+}
+
+func (x *CommandStatus) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *CommandStatus) GetStartedAtMs() int64 {
+	if x != nil {
+		return x.StartedAtMs
+	}
+	return 0
+}
+
+func (x *CommandStatus) GetEndedAtMs() int64 {
+	if x != nil {
+		return x.EndedAtMs
+	}
+	return 0
+}
+
+func (x *CommandStatus) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *CommandStatus) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // One aspect of a sandbox's status, in the manner of Kubernetes conditions.
 type SandboxCondition struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
@@ -460,7 +734,7 @@ type SandboxCondition struct {
 
 func (x *SandboxCondition) Reset() {
 	*x = SandboxCondition{}
-	mi := &file_openshell_datamodel_v1_datamodel_proto_msgTypes[4]
+	mi := &file_openshell_datamodel_v1_datamodel_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +746,7 @@ func (x *SandboxCondition) String() string {
 func (*SandboxCondition) ProtoMessage() {}
 
 func (x *SandboxCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_openshell_datamodel_v1_datamodel_proto_msgTypes[4]
+	mi := &file_openshell_datamodel_v1_datamodel_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +759,7 @@ func (x *SandboxCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxCondition.ProtoReflect.Descriptor instead.
 func (*SandboxCondition) Descriptor() ([]byte, []int) {
-	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{4}
+	return file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SandboxCondition) GetType() string {
@@ -536,14 +810,20 @@ const file_openshell_datamodel_v1_datamodel_proto_rawDesc = "" +
 	"\x06status\x18\x05 \x01(\v2%.openshell.datamodel.v1.SandboxStatusR\x06status\x12:\n" +
 	"\x05phase\x18\x06 \x01(\x0e2$.openshell.datamodel.v1.SandboxPhaseR\x05phase\x12\"\n" +
 	"\rcreated_at_ms\x18\a \x01(\x03R\vcreatedAtMs\x124\n" +
-	"\x16current_policy_version\x18\b \x01(\rR\x14currentPolicyVersion\"\xfa\x02\n" +
+	"\x16current_policy_version\x18\b \x01(\rR\x14currentPolicyVersion\"\xc5\x04\n" +
 	"\vSandboxSpec\x12\x1b\n" +
 	"\tlog_level\x18\x01 \x01(\tR\blogLevel\x12V\n" +
 	"\venvironment\x18\x05 \x03(\v24.openshell.datamodel.v1.SandboxSpec.EnvironmentEntryR\venvironment\x12C\n" +
 	"\btemplate\x18\x06 \x01(\v2'.openshell.datamodel.v1.SandboxTemplateR\btemplate\x12;\n" +
 	"\x06policy\x18\a \x01(\v2#.openshell.sandbox.v1.SandboxPolicyR\x06policy\x12\x1c\n" +
 	"\tproviders\x18\b \x03(\tR\tproviders\x12\x10\n" +
-	"\x03gpu\x18\t \x01(\bR\x03gpu\x1a>\n" +
+	"\x03gpu\x18\t \x01(\bR\x03gpu\x12\x19\n" +
+	"\acommand\x18\xe9\a \x03(\tR\acommand\x12P\n" +
+	"\x0fcommand_restart\x18\xea\a \x01(\x0e2&.openshell.datamodel.v1.CommandRestartR\x0ecommandRestart\x12\x11\n" +
+	"\x03tty\x18\xeb\a \x01(\bR\x03tty\x12\x15\n" +
+	"\x05stdin\x18\xec\a \x01(\bR\x05stdin\x12\x1d\n" +
+	"\tephemeral\x18\xed\a \x01(\bR\tephemeral\x12\x13\n" +
+	"\x04hold\x18\xee\a \x01(\bR\x04hold\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x02\x10\x05\"\xc4\x05\n" +
@@ -564,7 +844,7 @@ const file_openshell_datamodel_v1_datamodel_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\b\x10\t\"\xd3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\b\x10\t\"\x8d\x03\n" +
 	"\rSandboxStatus\x12!\n" +
 	"\fsandbox_name\x18\x01 \x01(\tR\vsandboxName\x12\x1b\n" +
 	"\tagent_pod\x18\x02 \x01(\tR\bagentPod\x12\x19\n" +
@@ -573,20 +853,43 @@ const file_openshell_datamodel_v1_datamodel_proto_rawDesc = "" +
 	"sandbox_fd\x18\x04 \x01(\tR\tsandboxFd\x12H\n" +
 	"\n" +
 	"conditions\x18\x05 \x03(\v2(.openshell.datamodel.v1.SandboxConditionR\n" +
-	"conditions\"\xa2\x01\n" +
+	"conditions\x12@\n" +
+	"\acommand\x18\xe9\a \x01(\v2%.openshell.datamodel.v1.CommandStatusR\acommand\x12!\n" +
+	"\fssh_host_key\x18\xea\a \x01(\tR\n" +
+	"sshHostKey\x128\n" +
+	"\x18ssh_host_key_fingerprint\x18\xeb\a \x01(\tR\x15sshHostKeyFingerprint\x12\x19\n" +
+	"\astopped\x18\xec\a \x01(\bR\astopped\"\xda\x01\n" +
+	"\rCommandStatus\x12:\n" +
+	"\x05state\x18\x01 \x01(\x0e2$.openshell.datamodel.v1.CommandStateR\x05state\x12\x1b\n" +
+	"\texit_code\x18\x02 \x01(\x05R\bexitCode\x12\"\n" +
+	"\rstarted_at_ms\x18\x03 \x01(\x03R\vstartedAtMs\x12\x1e\n" +
+	"\vended_at_ms\x18\x04 \x01(\x03R\tendedAtMs\x12\x12\n" +
+	"\x04runs\x18\x05 \x01(\rR\x04runs\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\"\xa2\x01\n" +
 	"\x10SandboxCondition\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x120\n" +
-	"\x14last_transition_time\x18\x05 \x01(\tR\x12lastTransitionTime*\xb6\x01\n" +
+	"\x14last_transition_time\x18\x05 \x01(\tR\x12lastTransitionTime*e\n" +
+	"\x0eCommandRestart\x12\x1f\n" +
+	"\x1bCOMMAND_RESTART_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16COMMAND_RESTART_ALWAYS\x10\x01\x12\x16\n" +
+	"\x12COMMAND_RESTART_NO\x10\x02*\x9c\x01\n" +
+	"\fCommandState\x12\x1d\n" +
+	"\x19COMMAND_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15COMMAND_STATE_WAITING\x10\x01\x12\x19\n" +
+	"\x15COMMAND_STATE_RUNNING\x10\x02\x12\x18\n" +
+	"\x14COMMAND_STATE_EXITED\x10\x03\x12\x1d\n" +
+	"\x19COMMAND_STATE_INTERRUPTED\x10\x04*\xd2\x01\n" +
 	"\fSandboxPhase\x12\x1d\n" +
 	"\x19SANDBOX_PHASE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aSANDBOX_PHASE_PROVISIONING\x10\x01\x12\x17\n" +
 	"\x13SANDBOX_PHASE_READY\x10\x02\x12\x17\n" +
 	"\x13SANDBOX_PHASE_ERROR\x10\x03\x12\x1a\n" +
 	"\x16SANDBOX_PHASE_DELETING\x10\x04\x12\x19\n" +
-	"\x15SANDBOX_PHASE_UNKNOWN\x10\x05BCZAopenshell.ai/openshell/pkg/api/openshell/datamodel/v1;datamodelv1b\x06proto3"
+	"\x15SANDBOX_PHASE_UNKNOWN\x10\x05\x12\x1a\n" +
+	"\x15SANDBOX_PHASE_STOPPED\x10\xe9\aBCZAopenshell.ai/openshell/pkg/api/openshell/datamodel/v1;datamodelv1b\x06proto3"
 
 var (
 	file_openshell_datamodel_v1_datamodel_proto_rawDescOnce sync.Once
@@ -600,40 +903,46 @@ func file_openshell_datamodel_v1_datamodel_proto_rawDescGZIP() []byte {
 	return file_openshell_datamodel_v1_datamodel_proto_rawDescData
 }
 
-var file_openshell_datamodel_v1_datamodel_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_openshell_datamodel_v1_datamodel_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_openshell_datamodel_v1_datamodel_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_openshell_datamodel_v1_datamodel_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_openshell_datamodel_v1_datamodel_proto_goTypes = []any{
-	(SandboxPhase)(0),        // 0: openshell.datamodel.v1.SandboxPhase
-	(*Sandbox)(nil),          // 1: openshell.datamodel.v1.Sandbox
-	(*SandboxSpec)(nil),      // 2: openshell.datamodel.v1.SandboxSpec
-	(*SandboxTemplate)(nil),  // 3: openshell.datamodel.v1.SandboxTemplate
-	(*SandboxStatus)(nil),    // 4: openshell.datamodel.v1.SandboxStatus
-	(*SandboxCondition)(nil), // 5: openshell.datamodel.v1.SandboxCondition
-	nil,                      // 6: openshell.datamodel.v1.SandboxSpec.EnvironmentEntry
-	nil,                      // 7: openshell.datamodel.v1.SandboxTemplate.LabelsEntry
-	nil,                      // 8: openshell.datamodel.v1.SandboxTemplate.AnnotationsEntry
-	nil,                      // 9: openshell.datamodel.v1.SandboxTemplate.EnvironmentEntry
-	(*v1.SandboxPolicy)(nil), // 10: openshell.sandbox.v1.SandboxPolicy
-	(*structpb.Struct)(nil),  // 11: google.protobuf.Struct
+	(CommandRestart)(0),      // 0: openshell.datamodel.v1.CommandRestart
+	(CommandState)(0),        // 1: openshell.datamodel.v1.CommandState
+	(SandboxPhase)(0),        // 2: openshell.datamodel.v1.SandboxPhase
+	(*Sandbox)(nil),          // 3: openshell.datamodel.v1.Sandbox
+	(*SandboxSpec)(nil),      // 4: openshell.datamodel.v1.SandboxSpec
+	(*SandboxTemplate)(nil),  // 5: openshell.datamodel.v1.SandboxTemplate
+	(*SandboxStatus)(nil),    // 6: openshell.datamodel.v1.SandboxStatus
+	(*CommandStatus)(nil),    // 7: openshell.datamodel.v1.CommandStatus
+	(*SandboxCondition)(nil), // 8: openshell.datamodel.v1.SandboxCondition
+	nil,                      // 9: openshell.datamodel.v1.SandboxSpec.EnvironmentEntry
+	nil,                      // 10: openshell.datamodel.v1.SandboxTemplate.LabelsEntry
+	nil,                      // 11: openshell.datamodel.v1.SandboxTemplate.AnnotationsEntry
+	nil,                      // 12: openshell.datamodel.v1.SandboxTemplate.EnvironmentEntry
+	(*v1.SandboxPolicy)(nil), // 13: openshell.sandbox.v1.SandboxPolicy
+	(*structpb.Struct)(nil),  // 14: google.protobuf.Struct
 }
 var file_openshell_datamodel_v1_datamodel_proto_depIdxs = []int32{
-	2,  // 0: openshell.datamodel.v1.Sandbox.spec:type_name -> openshell.datamodel.v1.SandboxSpec
-	4,  // 1: openshell.datamodel.v1.Sandbox.status:type_name -> openshell.datamodel.v1.SandboxStatus
-	0,  // 2: openshell.datamodel.v1.Sandbox.phase:type_name -> openshell.datamodel.v1.SandboxPhase
-	6,  // 3: openshell.datamodel.v1.SandboxSpec.environment:type_name -> openshell.datamodel.v1.SandboxSpec.EnvironmentEntry
-	3,  // 4: openshell.datamodel.v1.SandboxSpec.template:type_name -> openshell.datamodel.v1.SandboxTemplate
-	10, // 5: openshell.datamodel.v1.SandboxSpec.policy:type_name -> openshell.sandbox.v1.SandboxPolicy
-	7,  // 6: openshell.datamodel.v1.SandboxTemplate.labels:type_name -> openshell.datamodel.v1.SandboxTemplate.LabelsEntry
-	8,  // 7: openshell.datamodel.v1.SandboxTemplate.annotations:type_name -> openshell.datamodel.v1.SandboxTemplate.AnnotationsEntry
-	9,  // 8: openshell.datamodel.v1.SandboxTemplate.environment:type_name -> openshell.datamodel.v1.SandboxTemplate.EnvironmentEntry
-	11, // 9: openshell.datamodel.v1.SandboxTemplate.resources:type_name -> google.protobuf.Struct
-	11, // 10: openshell.datamodel.v1.SandboxTemplate.volume_claim_templates:type_name -> google.protobuf.Struct
-	5,  // 11: openshell.datamodel.v1.SandboxStatus.conditions:type_name -> openshell.datamodel.v1.SandboxCondition
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	4,  // 0: openshell.datamodel.v1.Sandbox.spec:type_name -> openshell.datamodel.v1.SandboxSpec
+	6,  // 1: openshell.datamodel.v1.Sandbox.status:type_name -> openshell.datamodel.v1.SandboxStatus
+	2,  // 2: openshell.datamodel.v1.Sandbox.phase:type_name -> openshell.datamodel.v1.SandboxPhase
+	9,  // 3: openshell.datamodel.v1.SandboxSpec.environment:type_name -> openshell.datamodel.v1.SandboxSpec.EnvironmentEntry
+	5,  // 4: openshell.datamodel.v1.SandboxSpec.template:type_name -> openshell.datamodel.v1.SandboxTemplate
+	13, // 5: openshell.datamodel.v1.SandboxSpec.policy:type_name -> openshell.sandbox.v1.SandboxPolicy
+	0,  // 6: openshell.datamodel.v1.SandboxSpec.command_restart:type_name -> openshell.datamodel.v1.CommandRestart
+	10, // 7: openshell.datamodel.v1.SandboxTemplate.labels:type_name -> openshell.datamodel.v1.SandboxTemplate.LabelsEntry
+	11, // 8: openshell.datamodel.v1.SandboxTemplate.annotations:type_name -> openshell.datamodel.v1.SandboxTemplate.AnnotationsEntry
+	12, // 9: openshell.datamodel.v1.SandboxTemplate.environment:type_name -> openshell.datamodel.v1.SandboxTemplate.EnvironmentEntry
+	14, // 10: openshell.datamodel.v1.SandboxTemplate.resources:type_name -> google.protobuf.Struct
+	14, // 11: openshell.datamodel.v1.SandboxTemplate.volume_claim_templates:type_name -> google.protobuf.Struct
+	8,  // 12: openshell.datamodel.v1.SandboxStatus.conditions:type_name -> openshell.datamodel.v1.SandboxCondition
+	7,  // 13: openshell.datamodel.v1.SandboxStatus.command:type_name -> openshell.datamodel.v1.CommandStatus
+	1,  // 14: openshell.datamodel.v1.CommandStatus.state:type_name -> openshell.datamodel.v1.CommandState
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_openshell_datamodel_v1_datamodel_proto_init() }
@@ -646,8 +955,8 @@ func file_openshell_datamodel_v1_datamodel_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_openshell_datamodel_v1_datamodel_proto_rawDesc), len(file_openshell_datamodel_v1_datamodel_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   9,
+			NumEnums:      3,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
