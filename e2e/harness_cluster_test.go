@@ -33,7 +33,7 @@ func (g *Gateway) Apply(t testing.TB, manifests string) {
 func (g *Gateway) kubectl(t testing.TB, stdin string, args ...string) string {
 	t.Helper()
 	args = append([]string{"gateway", "kubectl", "--"}, args...)
-	return strings.TrimSpace(run(t, g.Env(), stdin, openshellBin, args...).Exits(t, 0).Stdout)
+	return strings.TrimSpace(g.run(t, stdin, openshellBin, args...).Exits(t, 0).Stdout)
 }
 
 // Sh runs a shell command in the node; it must succeed.

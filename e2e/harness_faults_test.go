@@ -54,7 +54,7 @@ func (g *Gateway) Footprint(t *testing.T) map[string]string {
 		"network":   "{{.Id}} {{json .IPAM.Config}}",
 	} {
 		if g.exists(t, kind) {
-			footprint[kind] = docker(t, kind, "inspect", "--format", format, g.Resource())
+			footprint[kind] = g.docker(t, kind, "inspect", "--format", format, g.Resource())
 		}
 	}
 	return footprint

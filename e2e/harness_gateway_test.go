@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,6 +24,8 @@ type Gateway struct {
 	Name   gateway.Name
 	Port   int
 	Config string // XDG_CONFIG_HOME
+
+	engine *Engine // nil: the one that everything else uses
 }
 
 // runID keeps two runs of the tests apart and tells their age: the seconds
@@ -41,7 +42,7 @@ var ofARun = regexp.MustCompile(`^[a-z]+ openshell-[a-z]+-` + namePrefix + `.*-(
 func newGateway(t testing.TB, short string) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		Name:   gateway.Name(namePrefix + short + runID),
+		Name:   gatewayName(short),
 		Port:   freePort(t),
 		Config: t.TempDir(),
 	}
@@ -63,6 +64,8 @@ func started(t testing.TB, short string, flags ...string) *Gateway {
 	t.Logf("fresh start in %s", r.Took)
 	return g
 }
+
+func gatewayName(short string) gateway.Name { return gateway.Name(namePrefix + short + runID) }
 
 // Resource is the name of the container, the volume and the network.
 func (g *Gateway) Resource() string { return g.Name.Resource() }
@@ -90,7 +93,23 @@ func (g *Gateway) Env() []string {
 // CLI runs openshell for this gateway, which needs not be named.
 func (g *Gateway) CLI(t testing.TB, args ...string) Result {
 	t.Helper()
-	return run(t, g.Env(), "", openshellBin, args...)
+	return g.run(t, "", openshellBin, args...)
+}
+
+// run runs a command beside the gateway's engine, with the environment that
+// makes openshell use this gateway.
+func (g *Gateway) run(t testing.TB, stdin, name string, args ...string) Result {
+	t.Helper()
+	if g.engine != nil {
+		return g.engine.run(t, g.Env(), stdin, name, args...)
+	}
+	return run(t, g.Env(), stdin, name, args...)
+}
+
+// docker runs the docker command on the gateway's engine; it must succeed.
+func (g *Gateway) docker(t testing.TB, args ...string) string {
+	t.Helper()
+	return strings.TrimSpace(g.run(t, "", "docker", args...).Exits(t, 0).Stdout)
 }
 
 // Start starts or resumes the gateway, which must become healthy. The port is
@@ -133,13 +152,13 @@ func (g *Gateway) Running(t testing.TB) bootstrap.Status {
 // Inspect renders a Go template over the container.
 func (g *Gateway) Inspect(t testing.TB, template string) string {
 	t.Helper()
-	return docker(t, "container", "inspect", "--format", template, g.Resource())
+	return g.docker(t, "container", "inspect", "--format", template, g.Resource())
 }
 
 // exists reports whether the gateway has a container, volume or network.
 func (g *Gateway) exists(t testing.TB, kind string) bool {
 	t.Helper()
-	out := docker(t, listArgs(kind, "name="+g.Resource())...)
+	out := g.docker(t, listArgs(kind, "name="+g.Resource())...)
 	return slices.Contains(strings.Fields(out), g.Resource())
 }
 
@@ -204,14 +223,12 @@ func eraseAbandoned(t testing.TB) {
 // tell logs what there is to know of a gateway after a failure.
 func (g *Gateway) tell(t testing.TB) {
 	t.Helper()
-	show := func(title string, name string, args ...string) {
-		cmd := exec.Command(name, args...)
-		cmd.Env = append(os.Environ(), g.Env()...)
-		out, err := cmd.CombinedOutput()
-		t.Logf("%s (%v):\n%s", title, err, out)
+	for title, command := range map[string][]string{
+		"status":                {openshellBin, "gateway", "status", "-o", "json"},
+		"end of the node's log": {"docker", "logs", "--tail", "60", g.Resource()},
+	} {
+		t.Logf("%s: %s", title, g.run(t, "", command[0], command[1:]...))
 	}
-	show("status", openshellBin, "gateway", "status", "-o", "json")
-	show("end of the node's log", "docker", "logs", "--tail", "60", g.Resource())
 	if log, err := os.ReadFile(filepath.Join(g.Dir(), "last-failure.log")); err == nil {
 		t.Logf("last-failure.log:\n%s", log)
 	}
