@@ -2,7 +2,6 @@ package main
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // epoch is the modification time of everything the tool itself puts into an
@@ -42,6 +43,10 @@ type layer struct {
 	Size      int64
 }
 
+// window is how far back the compression looks for repetitions, in bytes. The
+// node takes as much memory to unpack the layer.
+const window = 16 << 20
+
 // writeLayer writes a layer holding rootfs (may be empty: none) and files on
 // top of it into dir. The caller removes the file; after an error there is none.
 func writeLayer(dir, rootfs string, files []file, compress bool) (l layer, err error) {
@@ -59,14 +64,15 @@ func writeLayer(dir, rootfs string, files []file, compress bool) (l layer, err e
 	out := io.MultiWriter(f, stored)
 	l = layer{Path: f.Name(), MediaType: mediaTypeLayer}
 	content := out
-	var zip *gzip.Writer
+	var packed *zstd.Encoder
 	if compress {
-		l.MediaType += "+gzip"
-		zip, err = gzip.NewWriterLevel(out, gzip.BestCompression)
+		l.MediaType += "+zstd"
+		// One worker, so that the bytes are the same on every machine.
+		packed, err = zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
 		if err != nil {
 			return layer{}, err
 		}
-		content = zip
+		content = packed
 	}
 	tw := tar.NewWriter(io.MultiWriter(content, plain))
 	if rootfs != "" {
@@ -80,8 +86,8 @@ func writeLayer(dir, rootfs string, files []file, compress bool) (l layer, err e
 	if err := tw.Close(); err != nil {
 		return layer{}, err
 	}
-	if zip != nil {
-		if err := zip.Close(); err != nil {
+	if packed != nil {
+		if err := packed.Close(); err != nil {
 			return layer{}, err
 		}
 	}

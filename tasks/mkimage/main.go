@@ -13,7 +13,7 @@ import (
 )
 
 const usage = `usage:
-  mkimage image -name NAME -dir DIR [-arch ARCH] [-rootfs TAR] [-file SOURCE=/TARGET]... [-gzip]
+  mkimage image -name NAME -dir DIR [-arch ARCH] [-rootfs TAR] [-file SOURCE=/TARGET]... [-zstd]
                 [-user UID] [-env KEY=VALUE]... [-entrypoint PATH | -cmd PATH]
       writes DIR/NAME.tar and prints the image's reference
   mkimage index -dir DIR NAME...
@@ -38,7 +38,7 @@ func run(args []string) error {
 		flags.StringVar(&s.Name, "name", "", "name of the image")
 		flags.StringVar(&s.Arch, "arch", s.Arch, "architecture, as in GOARCH")
 		flags.StringVar(&s.Rootfs, "rootfs", "", "tar of a root file system")
-		flags.BoolVar(&s.Compress, "gzip", false, "compress the layer")
+		flags.BoolVar(&s.Compress, "zstd", false, "compress the layer")
 		flags.StringVar(&s.Run.User, "user", "", "user the image runs as")
 		flags.Func("file", "SOURCE=/TARGET, repeatable", func(v string) error {
 			f, err := parseFile(v)

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 )
 
 // readTar maps the names of a tar to their content, directories to "".
@@ -136,12 +136,13 @@ func TestImageOfARootfsHasNoDevices(t *testing.T) {
 	s := spec{Name: "sandbox", Arch: "amd64", Rootfs: write(t, dir, "rootfs", rootfs.String(), 0o600), Compress: true}
 	_, archive := archiveOf(t, dir, s)
 	m, c, content := layerOf(t, archive)
-	zip, err := gzip.NewReader(strings.NewReader(content))
+	plain, err := zstd.NewReader(strings.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer plain.Close()
 	want := map[string]string{"dev/": "", "etc/hostname": "", "etc/same": ""}
-	if diff := cmp.Diff(want, readTar(t, zip)); diff != "" {
+	if diff := cmp.Diff(want, readTar(t, plain)); diff != "" {
 		t.Errorf("layer (-want +got):\n%s", diff)
 	}
 	if c.RootFS.DiffIDs[0] == m.Layers[0].Digest {
