@@ -25,6 +25,14 @@ func testGRPC(t *testing.T, g *Gateway) {
 	without.Says(t, "certificate required")
 }
 
+// grpc calls a method of the gateway API by reflection; the request is JSON.
+func (g *Gateway) grpc(t *testing.T, method, request string, flags ...string) Result {
+	t.Helper()
+	args := append([]string{"tool", "-modfile=../tools/grpcurl/go.mod", "grpcurl", "-cacert", g.Bundle("ca.crt"),
+		"-cert", g.Bundle("tls.crt"), "-key", g.Bundle("tls.key"), "-d", request}, flags...)
+	return g.run(t, "", "go", append(args, g.Address(), "openshell.v1.OpenShell/"+method)...)
+}
+
 // grpcurl runs the public gRPC client of that name.
 func grpcurl(t *testing.T, args ...string) Result {
 	t.Helper()
