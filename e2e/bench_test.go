@@ -39,6 +39,19 @@ func budgets() []budget {
 		{name: "stop", aim: 2 * time.Second, limit: 4 * time.Second,
 			measured: func(t testing.TB, g *Gateway) time.Duration { return g.CLI(t, "gateway", "stop").Exits(t, 0).Took },
 			after:    func(t testing.TB, g *Gateway) { g.Start(t) }},
+		{name: "sandbox create -- true", aim: 1200 * time.Millisecond, limit: 3 * time.Second,
+			measured: func(t testing.TB, g *Gateway) time.Duration {
+				return g.CLI(t, "sandbox", "create", "--no-bootstrap", "--name", "bench", "--", "true").Exits(t, 0).Took
+			},
+			after: func(t testing.TB, g *Gateway) { (&Box{g, "bench"}).delete(t) }},
+		{name: "sandbox exec -- true", aim: 150 * time.Millisecond, limit: 600 * time.Millisecond,
+			before: func(t testing.TB, g *Gateway) {
+				g.CLI(t, "sandbox", "create", "--name", "bench", "--detach").Exits(t, 0)
+			},
+			measured: func(t testing.TB, g *Gateway) time.Duration {
+				return (&Box{g, "bench"}).exec(t, "true").Exits(t, 0).Took
+			},
+			after: func(t testing.TB, g *Gateway) { (&Box{g, "bench"}).delete(t) }},
 		{name: "openshell --help", aim: 20 * time.Millisecond, limit: 100 * time.Millisecond,
 			measured: func(t testing.TB, g *Gateway) time.Duration { return g.CLI(t, "--help").Exits(t, 0).Took }},
 		{name: "fresh start", aim: 6 * time.Second, limit: 12 * time.Second,
@@ -75,7 +88,7 @@ func TestBudgets(t *testing.T) {
 			t.Errorf("%s takes %s, more than %s", b.name, median, b.limit)
 		}
 	}
-	fmt.Fprint(&table, breakdown(t, g, n), idle(t, g))
+	fmt.Fprint(&table, breakdown(t, g, n), idle(t, g), many(t, g))
 	t.Log(table.String())
 }
 
@@ -126,6 +139,32 @@ func idle(t testing.TB, g *Gateway) string {
 	out := docker(t, "stats", "--no-stream", "--format", "{{.MemUsage}}", memory)
 	return fmt.Sprintf("\nidle: %s of memory, %.1f %% of a core (aim: 400 MiB, 3 %%)\n",
 		strings.TrimSpace(strings.Split(out, "/")[0]), 100*used.Seconds()/span.Seconds())
+}
+
+// many is how long fifty idle sandboxes take to be made and to come back.
+func many(t testing.TB, g *Gateway) string {
+	t.Helper()
+	const n = 50
+	each := func(total time.Duration) string {
+		return fmt.Sprintf("%s, %s each", show(total), (total / n).Round(time.Millisecond))
+	}
+	began := time.Now()
+	for i := range n {
+		g.CLI(t, "sandbox", "create", "--no-bootstrap", "--name", fmt.Sprintf("idle-%02d", i), "--detach").Exits(t, 0)
+	}
+	made := time.Since(began)
+	memory := docker(t, "stats", "--no-stream", "--format", "{{.MemUsage}}", g.Resource())
+	began = time.Now()
+	g.CLI(t, "gateway", "stop").Exits(t, 0)
+	stopped := time.Since(began)
+	began = time.Now()
+	g.Start(t)
+	healthy := time.Since(began)
+	eventually(t, 5*time.Minute, "fifty sandboxes are back", func() bool { return g.ready(t) == n })
+	back := time.Since(began)
+	g.CLI(t, "sandbox", "delete", "--all", "--yes").Exits(t, 0)
+	return fmt.Sprintf("\n%d idle sandboxes: made one after the other in %s; memory %s; stop %s; gateway healthy after %s; all back after %s\n",
+		n, each(made), strings.TrimSpace(strings.Split(memory, "/")[0]), show(stopped), show(healthy), each(back))
 }
 
 // cpuTime is what every process of the node has used so far.

@@ -101,6 +101,24 @@ func (b *Box) sshConfig(t testing.TB) (path, host string) {
 	return path, host
 }
 
+// ready counts the sandboxes that can be used.
+func (g *Gateway) ready(t testing.TB) int {
+	t.Helper()
+	var list []BoxInfo
+	r := g.CLI(t, "sandbox", "list", "-o", "json")
+	if r.Code != 0 {
+		return 0 // the gateway is healthy a moment before it knows its sandboxes
+	}
+	r.JSON(t, &list)
+	n := 0
+	for _, box := range list {
+		if box.Phase == "ready" {
+			n++
+		}
+	}
+	return n
+}
+
 // left is every object of the sandboxes' namespace that belongs to a sandbox,
 // beside the sandboxes themselves.
 func (g *Gateway) left(t testing.TB) string {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"openshell.ai/openshell/pkg/bootstrap"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // The command line is killed at five moments of a first boot. There was never
@@ -50,6 +51,24 @@ func TestPitfall05FirstBootKilled(t *testing.T) {
 			g.tidy(t)
 		})
 	}
+}
+
+// The command line of a first boot is gone, the node comes up without it, and
+// somebody begins to work: that is a gateway, whose state is kept.
+func TestPitfall05FirstBootGoesOnAlone(t *testing.T) {
+	g := newGateway(t, "alone")
+	g.killDuring(t, done(bootstrap.WriteHostFiles), "gateway", "start", "--port", strconv.Itoa(g.Port))
+	eventually(t, 2*time.Minute, "the node serves alone", func() bool {
+		status, _ := g.Status(t)
+		return status.Node != nil && status.Node.Has(nodeapi.Endpoint) && status.Node.Has(nodeapi.Workload)
+	})
+	secret := g.HandshakeSecret(t)
+	docker(t, "stop", g.Resource())
+	g.Start(t).Says(t, "as it was")
+	if g.HandshakeSecret(t) != secret {
+		t.Error("a gateway that had come up alone was begun from nothing")
+	}
+	g.tidy(t)
 }
 
 func done(op bootstrap.Op) func(bootstrap.Event) bool {
