@@ -22,7 +22,7 @@ type Box struct {
 type BoxInfo struct {
 	Name        string `json:"name"`
 	ID          string `json:"id"`
-	Phase       string `json:"phase"`
+	Status      string `json:"status"`
 	Fingerprint string `json:"hostKeyFingerprint"`
 	Command     *struct {
 		State    string `json:"state"`
@@ -112,7 +112,7 @@ func (g *Gateway) ready(t testing.TB) int {
 	r.JSON(t, &list)
 	n := 0
 	for _, box := range list {
-		if box.Phase == "ready" {
+		if box.Status == "ready" {
 			n++
 		}
 	}

@@ -82,7 +82,7 @@ func TestPitfall26SandboxesSurvive(t *testing.T) {
 			t.Logf("%s: %s", r.Took.Round(time.Millisecond), strings.TrimSpace(r.Stdout))
 			runs++
 			eventually(t, time.Minute, "the sandboxes are back", func() bool {
-				return kept.info(t).Phase == "ready" && done.info(t).Phase == "ready" && once.info(t).Phase == "ready"
+				return kept.info(t).Status == "ready" && done.info(t).Status == "ready" && once.info(t).Status == "ready"
 			})
 			if diff := cmp.Diff(before, lookAt(t, kept)); diff != "" {
 				t.Errorf("not as it was (-before +after):\n%s", diff)
@@ -102,8 +102,8 @@ func TestPitfall26SandboxesSurvive(t *testing.T) {
 			if got := once.sh(t, "cat count"); got != "once" {
 				t.Errorf("a command with --restart=no ran again: %q", got)
 			}
-			if phase := asleep.info(t).Phase; phase != "stopped" {
-				t.Errorf("the stopped sandbox is %s", phase)
+			if status := asleep.info(t).Status; status != "stopped" {
+				t.Errorf("the stopped sandbox is %s", status)
 			}
 			testOpenSSH(t, kept, sshConfig, host)
 			session.answers(t)
@@ -121,7 +121,7 @@ func TestPitfall26SandboxesSurvive(t *testing.T) {
 		if r := create(t, "--", "echo", "hi").Exits(t, 0); r.Stdout != "hi\n" {
 			t.Errorf("stdout is %q", r.Stdout)
 		}
-		eventually(t, time.Minute, "the other sandboxes are back", func() bool { return kept.info(t).Phase == "ready" })
+		eventually(t, time.Minute, "the other sandboxes are back", func() bool { return kept.info(t).Status == "ready" })
 		if diff := cmp.Diff(before, lookAt(t, kept)); diff != "" {
 			t.Errorf("not as it was (-before +after):\n%s", diff)
 		}
@@ -140,7 +140,7 @@ func TestPitfall26SandboxesSurvive(t *testing.T) {
 		if status := g.Running(t); len(status.Volume.Asides) > 0 {
 			t.Errorf("set aside: %v", status.Volume.Asides)
 		}
-		eventually(t, time.Minute, "the sandbox is back", func() bool { return kept.info(t).Phase == "ready" })
+		eventually(t, time.Minute, "the sandbox is back", func() bool { return kept.info(t).Status == "ready" })
 		if diff := cmp.Diff(before, lookAt(t, kept)); diff != "" {
 			t.Errorf("not as it was (-before +after):\n%s", diff)
 		}
@@ -244,7 +244,7 @@ func testSetAside(t *testing.T, g *Gateway, kept *Box, before Looks) {
 	g.docker(t, "run", "--rm", "--network", "none", "--volume", g.Resource()+":"+nodeapi.VolumeRoot, "--entrypoint", "sh", nodeImage(t), "-euc",
 		`cd `+nodeapi.Current+`/etcd; for f in $(find . -type f -name '*.good'); do mv $f ${f%.good}; done`)
 	g.Start(t)
-	eventually(t, time.Minute, "the sandbox is back", func() bool { return kept.info(t).Phase == "ready" })
+	eventually(t, time.Minute, "the sandbox is back", func() bool { return kept.info(t).Status == "ready" })
 	if diff := cmp.Diff(before, lookAt(t, kept)); diff != "" {
 		t.Errorf("not as it was (-before +after):\n%s", diff)
 	}
