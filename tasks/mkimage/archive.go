@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Media types and file names of the OCI image layout, v1.
@@ -89,18 +91,18 @@ type image struct {
 
 // spec is what an image is made of.
 type spec struct {
-	Name     string
-	Arch     string // GOARCH
-	Rootfs   string // tar of a root file system; empty: none
-	Files    []file
-	Compress bool
-	Run      runConfig
+	Name   string
+	Arch   string // GOARCH
+	Rootfs string // tar of a root file system; empty: none
+	Files  []file
+	Level  zstd.EncoderLevel // of the layer's compression
+	Run    runConfig
 }
 
 // writeImage writes dir/<name>.tar, an OCI layout with one image of one layer.
 // The same content gives the same bytes.
 func writeImage(dir string, s spec) (img image, err error) {
-	l, err := writeLayer(dir, s.Rootfs, s.Files, s.Compress)
+	l, err := writeLayer(dir, s.Rootfs, s.Files, s.Level)
 	if err != nil {
 		return image{}, err
 	}

@@ -47,9 +47,12 @@ type layer struct {
 // node takes as much memory to unpack the layer.
 const window = 16 << 20
 
+// uncompressed is the level of a layer that is stored as it is.
+const uncompressed zstd.EncoderLevel = 0
+
 // writeLayer writes a layer holding rootfs (may be empty: none) and files on
 // top of it into dir. The caller removes the file; after an error there is none.
-func writeLayer(dir, rootfs string, files []file, compress bool) (l layer, err error) {
+func writeLayer(dir, rootfs string, files []file, level zstd.EncoderLevel) (l layer, err error) {
 	f, err := os.CreateTemp(dir, ".layer-*")
 	if err != nil {
 		return layer{}, err
@@ -65,10 +68,10 @@ func writeLayer(dir, rootfs string, files []file, compress bool) (l layer, err e
 	l = layer{Path: f.Name(), MediaType: mediaTypeLayer}
 	content := out
 	var packed *zstd.Encoder
-	if compress {
+	if level != uncompressed {
 		l.MediaType += "+zstd"
 		// One worker, so that the bytes are the same on every machine.
-		packed, err = zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
+		packed, err = zstd.NewWriter(out, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
 		if err != nil {
 			return layer{}, err
 		}

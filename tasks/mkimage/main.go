@@ -10,10 +10,12 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 const usage = `usage:
-  mkimage image -name NAME -dir DIR [-arch ARCH] [-rootfs TAR] [-file SOURCE=/TARGET]... [-zstd]
+  mkimage image -name NAME -dir DIR [-arch ARCH] [-rootfs TAR] [-file SOURCE=/TARGET]... [-zstd fastest|best]
                 [-user UID] [-env KEY=VALUE]... [-entrypoint PATH | -cmd PATH]
       writes DIR/NAME.tar and prints the image's reference
   mkimage index -dir DIR NAME...
@@ -38,7 +40,14 @@ func run(args []string) error {
 		flags.StringVar(&s.Name, "name", "", "name of the image")
 		flags.StringVar(&s.Arch, "arch", s.Arch, "architecture, as in GOARCH")
 		flags.StringVar(&s.Rootfs, "rootfs", "", "tar of a root file system")
-		flags.BoolVar(&s.Compress, "zstd", false, "compress the layer")
+		flags.Func("zstd", "compress the layer, at this level", func(v string) error {
+			ok, level := zstd.EncoderLevelFromString(v)
+			if !ok {
+				return fmt.Errorf("level %q is not known", v)
+			}
+			s.Level = level
+			return nil
+		})
 		flags.StringVar(&s.Run.User, "user", "", "user the image runs as")
 		flags.Func("file", "SOURCE=/TARGET, repeatable", func(v string) error {
 			f, err := parseFile(v)

@@ -102,8 +102,8 @@ func TestImageOfABinary(t *testing.T) {
 
 func TestImageIsTheSameForTheSameContent(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
-	one := spec{Name: "pause", Arch: "amd64", Files: []file{{write(t, first, "a", "x", 0o755), "/pause"}}, Compress: true}
-	two := spec{Name: "pause", Arch: "amd64", Files: []file{{write(t, second, "b", "x", 0o711), "/pause"}}, Compress: true}
+	one := spec{Name: "pause", Arch: "amd64", Files: []file{{write(t, first, "a", "x", 0o755), "/pause"}}, Level: zstd.SpeedFastest}
+	two := spec{Name: "pause", Arch: "amd64", Files: []file{{write(t, second, "b", "x", 0o711), "/pause"}}, Level: zstd.SpeedFastest}
 	imgOne, archiveOne := archiveOf(t, first, one)
 	imgTwo, archiveTwo := archiveOf(t, second, two)
 	if diff := cmp.Diff(imgOne, imgTwo); diff != "" {
@@ -133,7 +133,7 @@ func TestImageOfARootfsHasNoDevices(t *testing.T) {
 	if err := tw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := spec{Name: "sandbox", Arch: "amd64", Rootfs: write(t, dir, "rootfs", rootfs.String(), 0o600), Compress: true}
+	s := spec{Name: "sandbox", Arch: "amd64", Rootfs: write(t, dir, "rootfs", rootfs.String(), 0o600), Level: zstd.SpeedFastest}
 	_, archive := archiveOf(t, dir, s)
 	m, c, content := layerOf(t, archive)
 	plain, err := zstd.NewReader(strings.NewReader(content))
