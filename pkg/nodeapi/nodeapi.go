@@ -16,6 +16,8 @@ const (
 	ChartDir        = "/opt/openshell/charts"           // chart sources of the image
 	ManifestDir     = "/opt/openshell/manifests"        // manifests of the image
 	Socket          = "/run/openshell/node.sock"        // GET /v1/status, GET /v1/watch
+	SupervisorDir   = "/opt/openshell/bin"              // holds Supervisor for pods to mount; DeployDir/bin is mounted over it if it holds one
+	Supervisor      = "openshell-sandbox"               // supervisor of sandboxes
 	Binary          = "/usr/local/bin/openshell-node"   // multi-call binary
 	AsidePrefix     = "aside-"                          // VolumeRoot/aside-<time>: a state that was set aside
 )
@@ -31,6 +33,13 @@ const (
 	VPNPort       = 49100 // OpenVPN, udp
 )
 
+// Ports of pods that the firewall of the node lets through.
+const (
+	ServerPort     = 8080 // the gateway server, for sandboxes
+	HintPort       = 8082 // the same, for hints of supervisors
+	SandboxSSHPort = 2222 // supervisors, for the gateway server
+)
+
 // Subcommands of openshell-node that the CLI runs by exec, or as the command
 // of a short-lived container over the volume.
 const (
@@ -41,6 +50,10 @@ const (
 	CmdKubectl     = "kubectl"
 	CmdVolume      = "volume" // "volume asides" | "volume set-aside NAME" | "volume restore NAME ASIDE-FOR-PRESENT": JSON on stdout
 )
+
+// ImportTaint is on the node from its first registration until every preloaded
+// image is there: only what tolerates it, with any value, runs that early.
+const ImportTaint = "openshell.ai/images"
 
 // Phase is what the node as a whole is doing.
 type Phase string

@@ -21,19 +21,20 @@ const (
 	lookEvery   = 50 * time.Millisecond
 )
 
-// address is the IPv4 address of the interface with the default route: on a
+// address is the interface with the default route and its IPv4 address: on a
 // container with several networks the one that the published ports lead to.
-func address(routes string) (netip.Addr, error) {
+func address(routes string) (link string, ip netip.Addr, err error) {
 	for deadline := time.Now().Add(routeWithin); ; time.Sleep(lookEvery) {
 		name, err := defaultInterface(routes)
 		if err != nil {
-			return netip.Addr{}, fmt.Errorf("routes: %w", err)
+			return "", netip.Addr{}, fmt.Errorf("routes: %w", err)
 		}
 		if name != "" {
-			return addressOf(name)
+			ip, err := addressOf(name)
+			return name, ip, err
 		}
 		if time.Now().After(deadline) {
-			return netip.Addr{}, errors.New("the container has no default route")
+			return "", netip.Addr{}, errors.New("the container has no default route")
 		}
 	}
 }

@@ -39,6 +39,8 @@ const (
 	CNIConfDir       = RunDir + "/cni"
 	ProxyConfig      = RunDir + "/kube-proxy.yaml"
 	ResolvConf       = RunDir + "/resolv.conf" // what pods get
+	LeaseDir         = "/run/cni/ipam"         // addresses of pods
+	GatewayPodDir    = "/run/cni/gateway"      // those that belong to the gateway server
 )
 
 // Kubeconfig returns the path of a component's credentials.
@@ -70,7 +72,8 @@ const ClusterDomain = "cluster.local"
 type Node struct {
 	Settings gateway.Settings
 	Name     string     // of the Kubernetes node: the container's hostname
-	IP       netip.Addr // of the interface with the default route
+	Link     string     // the interface with the default route
+	IP       netip.Addr // of that interface
 }
 
 // ErrSettings marks a gateway.json that cannot be used.
@@ -90,11 +93,11 @@ func Load() (Node, error) {
 	if err != nil {
 		return Node{}, fmt.Errorf("host name: %w", err)
 	}
-	ip, err := address(routeFile)
+	link, ip, err := address(routeFile)
 	if err != nil {
 		return Node{}, err
 	}
-	return Node{Settings: settings, Name: name, IP: ip}, nil
+	return Node{Settings: settings, Name: name, Link: link, IP: ip}, nil
 }
 
 // APIServiceIP is the first address of the service range: the Kubernetes API

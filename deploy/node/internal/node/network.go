@@ -1,20 +1,26 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"openshell.ai/openshell/deploy/node/internal/firewall"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 )
 
-// writeNetworkConfig prepares what pods need of the network: the CNI
+// prepareNetwork prepares what pods need of the network: the firewall, the CNI
 // configuration and the resolver file. Address leases live in memory, so that
-// none of a former boot is left. The bridge needs no portmap: nothing asks for
-// host ports.
-func writeNetworkConfig(node layout.Node) error {
+// none of a former boot is left. Each pod has a link of its own to the node:
+// there is no bridge on which pods could reach each other past the firewall,
+// which also masquerades.
+func prepareNetwork(node layout.Node) error {
+	if err := firewall.Apply(context.Background(), node); err != nil {
+		return fmt.Errorf("pod network: %w", err)
+	}
 	if err := os.MkdirAll(layout.CNIConfDir, 0o755); err != nil {
 		return fmt.Errorf("pod network: %w", err)
 	}
@@ -22,21 +28,18 @@ func writeNetworkConfig(node layout.Node) error {
   "cniVersion": "1.0.0",
   "name": "openshell",
   "plugins": [{
-    "type": "bridge",
-    "bridge": "cni0",
-    "isGateway": true,
-    "ipMasq": true,
-    "ipMasqBackend": "nftables",
-    "hairpinMode": true,
+    "type": "ptp",
     "ipam": {
       "type": "host-local",
-      "dataDir": "/run/cni/ipam",
+      "dataDir": %q,
       "ranges": [[{"subnet": %q}]],
       "routes": [{"dst": "0.0.0.0/0"}]
     }
+  }, {
+    "type": "openshell-cni"
   }]
 }
-`, node.Settings.Network.PodCIDR)
+`, layout.LeaseDir, node.Settings.Network.PodCIDR)
 	resolver := fmt.Sprintf("nameserver %s\n", layout.DNSAddress)
 	for path, content := range map[string]string{
 		filepath.Join(layout.CNIConfDir, "10-openshell.conflist"): conflist,
@@ -49,8 +52,8 @@ func writeNetworkConfig(node layout.Node) error {
 	return configure(
 		// The loopback interface has the address pods ask for names.
 		[]string{"address", "replace", layout.DNSAddress + "/32", "dev", "lo"},
-		// Until there are pods, what is sent to them must not leave by the default
-		// route; the bridge's own route goes before this one.
+		// What is sent to a pod that is not there must not leave by the default
+		// route; the routes of single pods go before this one.
 		[]string{"route", "replace", "unreachable", node.Settings.Network.PodCIDR.String(), "metric", "4096"},
 	)
 }
