@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
@@ -14,9 +15,14 @@ import (
 
 	"openshell.ai/openshell/deploy/node/internal/certs"
 	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
-const maxPods = 250
+const (
+	maxPods = 250
+	// maxPIDs is for one pod, so that a fork bomb in a sandbox takes no other with it.
+	maxPIDs = 4096
+)
 
 func kubeletServer(node layout.Node) (*options.KubeletServer, error) {
 	flags := options.NewKubeletFlags()
@@ -62,6 +68,10 @@ func configure(c *kubeletconfig.KubeletConfiguration, node layout.Node) {
 	c.ClusterDNS = []string{layout.DNSAddress}
 	c.ResolverConfig = layout.ResolvConf
 	c.MaxPods = maxPods
+	c.PodPidsLimit = maxPIDs
+	// A pod whose image is still being imported would be tried again only after
+	// a pause of ten seconds. It is not put on the node before, see importRest.
+	c.RegisterWithTaints = []corev1.Taint{{Key: nodeapi.ImportTaint, Value: "importing", Effect: corev1.TaintEffectNoSchedule}}
 	c.PodLogsDir = layout.PodLogDir
 	c.SerializeImagePulls = false
 

@@ -5,8 +5,6 @@ package kubenode
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -17,7 +15,6 @@ import (
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/deploy/node/internal/parts"
 	"openshell.ai/openshell/deploy/node/internal/report"
-	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // closing is how long the components may take to end. Nothing they hold is
@@ -63,7 +60,7 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 		return err
 	}
 	running.Run("charts", deployer.Run)
-	running.Run("images", func(ctx context.Context) error { return importRest(ctx, importer) })
+	running.Run("images", func(ctx context.Context) error { return importRest(ctx, config, importer, node) })
 
 	select {
 	case err = <-running.Ended():
@@ -74,39 +71,4 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 		stopContainers()
 	}
 	return err
-}
-
-// importNeeded makes the images available that the gateway server needs.
-func importNeeded(ctx context.Context, importer *images.Importer, reporter *report.Reporter) error {
-	index, err := images.Load()
-	if err != nil {
-		return err
-	}
-	for _, name := range []string{images.Pause, images.Server} {
-		image, err := index.Find(name)
-		if err != nil {
-			return err
-		}
-		if err := importer.Ensure(ctx, image); err != nil {
-			return err
-		}
-	}
-	reporter.Milestone(nodeapi.Images)
-	return nil
-}
-
-// importRest makes the other images available, which nobody waits for.
-func importRest(ctx context.Context, importer *images.Importer) error {
-	index, err := images.Load()
-	if err != nil {
-		return err
-	}
-	for _, image := range index.Images {
-		if err := importer.Ensure(ctx, image); err != nil {
-			return fmt.Errorf("preloaded images: %w", err)
-		}
-	}
-	slog.Info("preloaded images are there")
-	<-ctx.Done()
-	return nil
 }
