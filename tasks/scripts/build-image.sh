@@ -3,7 +3,8 @@
 #
 # Builds the node image openshell/cluster:<version> (the default), or only a
 # part of it under build/image:
-#   server    images/server.tar and images/index.json, for a fast deploy
+#   server    images/server.tar, images/index.json and the supervisor of
+#             sandboxes, for a fast deploy
 #   binaries  the programs of the image, for the architecture in ARCH
 # Everything is incremental: Go decides what to compile, fingerprints decide the
 # rest. The size and time of each part are printed.
@@ -22,7 +23,7 @@ readonly base_packages=(
 # What a sandbox starts with. Git is complete enough without the rest of Perl,
 # and a sandbox serves no Git.
 readonly sandbox_packages=(
-  bash git curl python3 ca-certificates apt
+  bash git curl python3 ca-certificates apt rsync
   '/usr/lib/*/perl/5*' '/usr/share/perl/5*' '/usr/lib/*/libperl.so*'
   '/usr/lib/git-core/git-daemon' '/usr/lib/git-core/git-http-backend' '/usr/lib/git-core/git-http-push'
   '/usr/lib/git-core/git-imap-send' '/usr/lib/git-core/scalar' '/usr/bin/scalar'
@@ -90,18 +91,21 @@ build_node() {
   kubernetes=$(module_version deploy/node k8s.io/kubernetes)
   compile deploy/node "$parts/node" \
     "-X $version_package.Version=$version -X openshell.ai/openshell/deploy/node/internal/node.Kubernetes=$kubernetes" '' ./cmd/openshell-node
-  report openshell-node $((SECONDS - start)) "$parts/node/openshell-node"
+  compile deploy/node "$parts/node-cni" '' '' ./cmd/openshell-cni
+  report openshell-node $((SECONDS - start)) "$parts/node/openshell-node" "$parts/node-cni/openshell-cni"
 }
 
 build_server() {
   local start=$SECONDS
   compile . "$parts/server" "-X $version_package.Version=$version" '' ./cmd/openshell-server
+  compile . "$parts/supervisor" "-X $version_package.Version=$version" '' ./cmd/openshell-sandbox
   compile . "$parts/pause" '' '' ./deploy/pause
   report openshell-server $((SECONDS - start)) "$parts/server/openshell-server"
+  report openshell-sandbox 0 "$parts/supervisor/openshell-sandbox"
 }
 
-# The images that pods run. The two that the first boot waits for are not
-# compressed; the sandbox's is, for size.
+# The images that pods run. The supervisor is in the server's for clusters whose
+# nodes do not carry it.
 #
 # pause runs as the node's own user: without CAP_SYS_PTRACE runc may not join
 # the namespaces of a process of another one.
@@ -110,7 +114,8 @@ pack_pause_and_server() {
   run_mkimage image -dir "$parts/images" -arch "$arch" -name pause \
     -file "$parts/pause/pause=/pause" -entrypoint /pause
   run_mkimage image -dir "$parts/images" -arch "$arch" -name server \
-    -file "$parts/server/openshell-server=/openshell-server" -user 1000 -entrypoint /openshell-server
+    -file "$parts/server/openshell-server=/openshell-server" -file "$parts/supervisor/openshell-sandbox=/openshell-sandbox" \
+    -zstd fastest -user 1000 -entrypoint /openshell-server
 }
 
 pack_sandbox() {
@@ -118,7 +123,7 @@ pack_sandbox() {
   stamp=$parts/images/.$(basename "$rootfs").$(fingerprint "" tasks/mkimage/*.go)
   if [[ ! -f $stamp ]]; then
     rm -f "$parts"/images/.sandbox-*
-    run_mkimage image -dir "$parts/images" -arch "$arch" -name sandbox -rootfs "$rootfs" -gzip \
+    run_mkimage image -dir "$parts/images" -arch "$arch" -name sandbox -rootfs "$rootfs" -zstd best \
       -env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin -cmd /bin/bash
     touch "$stamp"
   fi
@@ -191,8 +196,10 @@ build_runtime_image() {
 build_cluster_image() {
   local start=$SECONDS
   run_mkimage index -dir "$parts/images" pause server sandbox
-  fresh_context node images charts manifests scripts
+  fresh_context node cni supervisor images charts manifests scripts
   ln "$parts/node/openshell-node" "$context/node/"
+  ln "$parts/node-cni/openshell-cni" "$context/cni/"
+  ln "$parts/supervisor/openshell-sandbox" "$context/supervisor/"
   ln "$parts"/images/{pause.tar,server.tar,index.json} "$context/images/"
   cp -R deploy/helm/. "$context/charts/"
   cp -R deploy/kube/manifests/. "$context/manifests/"

@@ -3,6 +3,9 @@
 #
 #   cluster-deploy-fast.sh [server|chart|all] [--name NAME]
 #
+# The server's part has the supervisor of sandboxes too. A sandbox gets the new
+# one when it starts the next time.
+#
 # The result goes where the node looks before it looks into its own image, on
 # the gateway's volume, and so survives the next boot. Fingerprints of what was
 # deployed, and into which container, are kept beside it: an input that did not
@@ -14,6 +17,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly usage='usage: cluster-deploy-fast.sh [server|chart|all] [--name NAME]'
 readonly deploy_dir=/var/lib/openshell/current/deploy
 readonly namespace=openshell handshake=openshell-ssh-handshake workload=statefulset/openshell
+readonly supervisor_dir=/opt/openshell/bin
 readonly record=$deploy_dir/deployed.json
 readonly patience=60s # for the node to notice, and again for the rollout
 
@@ -118,7 +122,7 @@ server_fingerprint() {
   list=$(CGO_ENABLED=0 GOOS=linux GOARCH=$arch go list -deps -f '{{with .Module}}{{if .Main}}{{range $.GoFiles}}file {{$.Dir}}/{{.}}
 {{end}}{{range $.EmbedFiles}}file {{$.Dir}}/{{.}}
 {{end}}{{else}}module {{.Path}}@{{.Version}}
-{{end}}{{end}}' ./cmd/openshell-server | sed '/^$/d' | sort -u) || return
+{{end}}{{end}}' ./cmd/openshell-server ./cmd/openshell-sandbox | sed '/^$/d' | sort -u) || return
   while read -r line; do
     files+=("${line#file }")
   done < <(grep '^file ' <<<"$list")
@@ -159,25 +163,41 @@ ensure_handshake() {
   esac
 }
 
-# build_server: the index of the new image, whose archive stands beside it, in
-# $work/images. The archive is named by content: at every moment index and
-# archive belong together.
+# build_server: the supervisor in $work/bin, and in $work/images the index of the
+# new image, whose archive stands beside it. The archive is named by content: at
+# every moment index and archive belong together.
 build_server() {
   local images=$root/build/image/$arch/images tar
   ARCH=$arch tasks/scripts/build-image.sh server 2>"$work/build.log" || {
     cat "$work/build.log" >&2
     return 1
   }
-  rm -rf "$work/images"
-  mkdir -p "$work/images"
+  rm -rf "$work/images" "$work/bin"
+  mkdir -p "$work/images" "$work/bin"
+  cp "$root/build/image/$arch/supervisor/openshell-sandbox" "$work/bin/"
   tar=server-$(jq -r '.images[] | select(.name == "server") | .digest' "$images/index.json" | cut -d: -f2 | cut -c1-12).tar
   cp "$images/server.tar" "$work/images/$tar"
   jq --arg file "$tar" '{images: [.images[] | select(.name == "server") | .file = $file]}' "$images/index.json" >"$work/images/index.json"
 }
 
-# copy_server: the archive first, then the index that names it, then the former
-# archives go. From here on the record would not be true.
+# copy_server: the supervisor, which the node mounts over its own at every boot;
+# the archive, then the index that names it, then the former archives go. From
+# here on the record would not be true.
 copy_server() {
+  # shellcheck disable=SC2016 # expanded in the node
+  tar -c -C "$work/bin" . | in_node sh -euc '
+    mkdir -p "$1/bin"
+    chmod 0755 "$1/bin"
+    rm -f "$2"
+    cd "$1/bin"
+    rm -rf .new
+    mkdir .new
+    tar -x --no-same-owner -C .new
+    chmod 0755 .new/openshell-sandbox
+    mv .new/openshell-sandbox .
+    rmdir .new
+    mountpoint -q "$3" || mount --bind "$1/bin" "$3"
+  ' sh "$deploy_dir" "$record" "$supervisor_dir"
   # shellcheck disable=SC2016 # expanded in the node
   tar -c -C "$work/images" . | in_node sh -euc '
     mkdir -p "$1/images"

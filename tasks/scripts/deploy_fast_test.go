@@ -85,6 +85,12 @@ func TestFastDeployDeploysOnceAndSkipsAfterwards(t *testing.T) {
 	if f.read("current/deploy/images/"+image.File) == "" {
 		t.Error("the archive is empty")
 	}
+	if info, err := os.Stat(filepath.Join(f.root, "current/deploy/bin/openshell-sandbox")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("the supervisor: %v, %v", info, err)
+	}
+	if mounts := strings.Count(f.read("argv"), "mount --bind "+f.root+"/current/deploy/bin /opt/openshell/bin\n"); mounts != 1 {
+		t.Errorf("the supervisor was mounted %d times over that of the image", mounts)
+	}
 	if chart := f.read("current/deploy/charts/openshell/Chart.yaml"); !strings.Contains(chart, "\nversion: 0.1.0+") {
 		t.Errorf("the chart's version carries no fingerprint:\n%s", chart)
 	}

@@ -74,8 +74,9 @@ func prepare() (layout.Node, *health.Client, error) {
 	steps := []func() error{
 		syncSettings,
 		func() error { return certs.Issue(node, time.Now()) },
+		mountSupervisor,
 		writeContainerdConfig,
-		func() error { return writeNetworkConfig(node) },
+		func() error { return prepareNetwork(node) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
