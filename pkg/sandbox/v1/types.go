@@ -3,6 +3,7 @@ package v1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Sandbox is a place for a user's processes: a pod, the claim of its workspace
@@ -101,6 +102,9 @@ type SandboxStatus struct {
 	Phase Phase `json:"phase,omitempty"`
 	// HostKey is the public SSH host key: "ssh-ed25519 AAAA...".
 	HostKey string `json:"hostKey,omitempty"`
+	// Claim is the UID of the claim of the workspace, once it was made: no other
+	// takes its place.
+	Claim types.UID `json:"claim,omitempty"`
 	// Command fares so, by the supervisor's last word.
 	Command    *CommandStatus     `json:"command,omitempty"`
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
