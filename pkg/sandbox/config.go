@@ -27,8 +27,9 @@ type Config struct {
 	StorageSize  resource.Quantity // of each claim; zero: DefaultStorageSize
 
 	// HintListen is the address on which supervisors may say that they are up,
-	// "host:port"; empty: none. See sandboxapi.HintPort.
-	HintListen string
+	// "host:port"; empty: none. HintAddress is the same as sandboxes reach it;
+	// empty: they say nothing. See sandboxapi.SendHint.
+	HintListen, HintAddress string
 }
 
 // What claims are made of when the configuration names nothing else.

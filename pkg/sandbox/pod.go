@@ -97,6 +97,9 @@ func environment(cfg Config, s *v1.Sandbox) ([]corev1.EnvVar, error) {
 	if s.Spec.LogLevel != "" {
 		env = append(env, corev1.EnvVar{Name: sandboxapi.EnvLogLevel, Value: s.Spec.LogLevel})
 	}
+	if cfg.HintAddress != "" {
+		env = append(env, corev1.EnvVar{Name: sandboxapi.EnvHint, Value: cfg.HintAddress})
+	}
 	if c := s.Spec.Command; c != nil {
 		command, err := json.Marshal(sandboxapi.Command{Argv: c.Argv, TTY: c.TTY, Stdin: c.Stdin, NoRestart: c.NoRestart, Hold: c.Hold})
 		if err != nil {
