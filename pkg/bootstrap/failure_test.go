@@ -270,7 +270,7 @@ func TestCtrlCTakesTheFailurePath(t *testing.T) {
 }
 
 func TestAnotherUsersCLIWasFaster(t *testing.T) {
-	for _, op := range []string{"CreateNetwork", "CreateContainer"} {
+	for _, op := range []string{"CreateNetwork", "CreateVolume", "CreateContainer"} {
 		t.Run(op, func(t *testing.T) {
 			inTime(t, func(t *testing.T, r *rig) {
 				r.engine.Fail(op, 1, docker.NewError(docker.Conflict, op, resource, "the name is already in use"))

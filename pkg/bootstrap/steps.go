@@ -132,6 +132,10 @@ func (r *run) createNetwork(ctx context.Context) (bool, error) {
 func (r *run) createVolume(ctx context.Context) (bool, error) {
 	r.made.volume = true
 	err := r.Engine.CreateVolume(ctx, r.plan.Name.Resource(), r.plan.Name.Labels(r.Version))
+	if docker.IsConflict(err) {
+		// Another user's openshell was faster. What is there now is theirs.
+		r.made = made{}
+	}
 	return err == nil, err
 }
 

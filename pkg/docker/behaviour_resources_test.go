@@ -68,7 +68,8 @@ func resourceBehaviours() map[string]behaviour {
 		},
 		"a volume outlives its containers and keeps its labels": func(t *testing.T, l lab) {
 			ctx, name := t.Context(), l.name("vol")
-			must(t, l.CreateVolume(ctx, name, map[string]string{"whose": "ours"}), l.CreateVolume(ctx, name, map[string]string{"whose": "theirs"}))
+			must(t, l.CreateVolume(ctx, name, map[string]string{"whose": "ours"}))
+			wantKind(t, "second volume", l.CreateVolume(ctx, name, map[string]string{"whose": "theirs"}), "conflict")
 			mount := func(s *docker.ContainerSpec) { s.Volumes = map[string]string{"/var/lib/x": name} }
 			l.create(t, "a", serve, mount)
 			must(t, l.WriteFile(ctx, l.name("a"), "/var/lib/x/current/deep/f", 0o600, []byte("kept")))
@@ -202,6 +203,26 @@ func resourceBehaviours() map[string]behaviour {
 			must(t, err)
 			if c.ImageID != img.ID {
 				t.Errorf("image id %s, want %s", c.ImageID, img.ID)
+			}
+		},
+		"a saved image can be loaded again": func(t *testing.T, l lab) {
+			ctx := t.Context()
+			img, err := l.Image(ctx, l.image)
+			must(t, err)
+			archive, err := l.SaveImage(ctx, img.ID)
+			must(t, err)
+			refs, err := l.LoadImage(ctx, archive, nil)
+			must(t, err, archive.Close())
+			if diff := cmp.Diff([]string{img.ID}, refs); diff != "" {
+				t.Error(diff)
+			}
+			_, err = l.SaveImage(ctx, l.name("img:v3"))
+			wantKind(t, "absent image", err, "not-found")
+		},
+		"an engine knows its endpoint": func(t *testing.T, l lab) {
+			info, err := l.Info(t.Context())
+			if err != nil || info.Endpoint != l.Endpoint() || !strings.Contains(l.Endpoint(), "://") {
+				t.Errorf("%q, Info says %q, %v", l.Endpoint(), info.Endpoint, err)
 			}
 		},
 	}

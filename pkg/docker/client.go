@@ -84,6 +84,8 @@ func unreachable(ep endpoint, cause error) *fault.Error {
 
 func (d *engine) Close() error { return d.api.Close() }
 
+func (d *engine) Endpoint() string { return d.endpoint }
+
 // fail is err in this package's vocabulary; nil stays nil.
 func (d *engine) fail(op, ref string, err error) error {
 	if err == nil {

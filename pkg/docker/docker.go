@@ -14,6 +14,7 @@ import (
 // called ref. Every method returns an error of this package's vocabulary
 // (IsNotFound, IsConflict, ...); only IsNotFound means absent.
 type Engine interface {
+	Endpoint() string // as `docker --host` takes it
 	Info(ctx context.Context) (Info, error)
 
 	Container(ctx context.Context, ref string) (Container, error)
@@ -37,7 +38,7 @@ type Engine interface {
 
 	Volume(ctx context.Context, name string) (Volume, error)
 	Volumes(ctx context.Context, labels map[string]string) ([]Volume, error)
-	CreateVolume(ctx context.Context, name string, labels map[string]string) error // one that exists stays as it is
+	CreateVolume(ctx context.Context, name string, labels map[string]string) error
 	RemoveVolume(ctx context.Context, name string) error
 
 	Network(ctx context.Context, ref string) (Network, error)
@@ -50,6 +51,7 @@ type Engine interface {
 	LoadImage(ctx context.Context, archive io.Reader, progress func(string)) (refs []string, err error)
 	PullImage(ctx context.Context, ref string, progress func(string)) error
 	TagImage(ctx context.Context, id, ref string) error
+	SaveImage(ctx context.Context, ref string) (io.ReadCloser, error) // an archive as LoadImage takes it, without names if ref is an id
 
 	Close() error
 }

@@ -83,3 +83,14 @@ func (d *engine) TagImage(ctx context.Context, id, ref string) error {
 	_, err := d.api.ImageTag(ctx, client.ImageTagOptions{Source: id, Target: ref})
 	return d.fail("tag image", id, err)
 }
+
+// SaveImage returns the engine's stream as it comes: an engine that fails on the
+// way ends it with what is no archive.
+func (d *engine) SaveImage(ctx context.Context, ref string) (io.ReadCloser, error) {
+	const op = "save image"
+	archive, err := d.api.ImageSave(ctx, []string{ref})
+	if err != nil {
+		return nil, d.fail(op, ref, err)
+	}
+	return archive, nil
+}

@@ -27,9 +27,19 @@ func (d *engine) Volumes(ctx context.Context, labels map[string]string) ([]Volum
 	return out, nil
 }
 
+// CreateVolume refuses a name in use itself: the engine answers as if it had
+// just made the volume that was there.
 func (d *engine) CreateVolume(ctx context.Context, name string, labels map[string]string) error {
-	_, err := d.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Driver: "local", Labels: labels})
-	return d.fail("create volume", name, err)
+	const op = "create volume"
+	_, err := d.Volume(ctx, name)
+	if err == nil {
+		return NewError(Conflict, op, name, "a volume with the name %s already exists", name)
+	}
+	if !IsNotFound(err) {
+		return err
+	}
+	_, err = d.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Driver: "local", Labels: labels})
+	return d.fail(op, name, err)
 }
 
 func (d *engine) RemoveVolume(ctx context.Context, name string) error {

@@ -164,7 +164,7 @@ func (f *Fake) ResetCalls() {
 func reads(op string) bool {
 	switch op {
 	case "Info", "Container", "Containers", "WaitContainer", "WaitRemoved", "Logs", "ReadFile", "Exec", "ExecStream",
-		"Volume", "Volumes", "Network", "Networks", "Image", "Images", "Close":
+		"Volume", "Volumes", "Network", "Networks", "Image", "Images", "SaveImage", "Close":
 		return true
 	}
 	return false
@@ -189,6 +189,13 @@ func (f *Fake) Advance(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.now = f.now.Add(d)
+}
+
+// Endpoint implements docker.Engine.
+func (f *Fake) Endpoint() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.info.Endpoint
 }
 
 // Info implements docker.Engine.

@@ -98,7 +98,8 @@ func (f *Fake) Images(ctx context.Context, labels map[string]string) ([]docker.I
 }
 
 // LoadImage implements docker.Engine. Instead of an archive it reads one tag a
-// line, optionally followed by key=value labels of the image.
+// line, optionally followed by key=value labels of the image, or the id of an
+// image that it has.
 func (f *Fake) LoadImage(ctx context.Context, archive io.Reader, progress func(string)) ([]string, error) {
 	const op = "load image"
 	data, err := io.ReadAll(archive)
@@ -110,6 +111,10 @@ func (f *Fake) LoadImage(ctx context.Context, archive io.Reader, progress func(s
 		for line := range strings.Lines(string(data)) {
 			fields := strings.Fields(line)
 			if len(fields) == 0 {
+				continue
+			}
+			if have := f.findImage(fields[0]); have != nil && have.ID == fields[0] {
+				refs = append(refs, have.ID)
 				continue
 			}
 			labels := map[string]string{}
@@ -154,5 +159,17 @@ func (f *Fake) TagImage(ctx context.Context, id, ref string) error {
 		}
 		f.moveTag(img, ref)
 		return nil
+	})
+}
+
+// SaveImage implements docker.Engine. The archive is of the form that LoadImage
+// reads.
+func (f *Fake) SaveImage(ctx context.Context, ref string) (io.ReadCloser, error) {
+	return do(ctx, f, Call{Op: "SaveImage", Ref: ref}, func() (io.ReadCloser, error) {
+		img := f.findImage(ref)
+		if img == nil {
+			return nil, docker.NewError(docker.NotFound, "save image", ref, "No such image: %s", ref)
+		}
+		return io.NopCloser(strings.NewReader(img.ID + "\n")), nil
 	})
 }

@@ -48,12 +48,13 @@ func (f *Fake) Volumes(ctx context.Context, labels map[string]string) ([]docker.
 	})
 }
 
-// CreateVolume implements docker.Engine. One that exists is left as it is.
+// CreateVolume implements docker.Engine.
 func (f *Fake) CreateVolume(ctx context.Context, name string, labels map[string]string) error {
 	return do0(ctx, f, Call{Op: "CreateVolume", Ref: name}, func() error {
-		if f.volumes[name] == nil {
-			f.volumes[name] = f.newVolume(name, labels)
+		if f.volumes[name] != nil {
+			return docker.NewError(docker.Conflict, "create volume", name, "a volume with the name %s already exists", name)
 		}
+		f.volumes[name] = f.newVolume(name, labels)
 		return nil
 	})
 }
