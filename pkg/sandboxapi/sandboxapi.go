@@ -78,6 +78,23 @@ const (
 	ChannelLogs = "logs@openshell.ai"
 )
 
+// RequestComplete is sent on a ChannelLogs after its last line, so that the end
+// of the log is not mistaken for that of the connection.
+const RequestComplete = "complete@openshell.ai"
+
+// MaxExtra bounds a document that is a channel's extra data, which travels in
+// one SSH packet. An Exec may be longer, up to MaxDocument: then the extra data
+// is an Inline, and the document stands before stdin in the channel's data.
+const (
+	MaxExtra    = 128 << 10
+	MaxDocument = 64 << 20 // 1024 arguments of 32 KiB, each byte an escape at worst
+)
+
+// Inline says how long the document is that begins a channel's data.
+type Inline struct {
+	DocumentBytes int `json:"documentBytes"`
+}
+
 // ReplayBytes of a command's output are kept and shown to who attaches.
 const ReplayBytes = 8 << 20
 
