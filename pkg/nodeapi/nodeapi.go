@@ -19,6 +19,7 @@ const (
 	SupervisorDir   = "/opt/openshell/bin"              // holds Supervisor for pods to mount; DeployDir/bin is mounted over it if it holds one
 	Supervisor      = "openshell-sandbox"               // supervisor of sandboxes
 	Binary          = "/usr/local/bin/openshell-node"   // multi-call binary
+	KubeBinary      = "/usr/local/bin/openshell-kube"   // runs CmdImage
 	AsidePrefix     = "aside-"                          // VolumeRoot/aside-<time>: a state that was set aside
 )
 
@@ -54,6 +55,27 @@ const (
 // ImportTaint is on the node from its first registration until every preloaded
 // image is there: only what tolerates it, with any value, runs that early.
 const ImportTaint = "openshell.ai/images"
+
+// CmdImage is a subcommand of openshell-kube, for the images of sandboxes that
+// come from the laptop: "image import REF" reads an archive of `docker save`
+// from stdin, "image list" prints an array of Image as JSON, "image remove
+// REF..." succeeds for images that are not there as well. REF is
+// sandboxapi.LocalImage and 64 hexadecimal digits.
+const CmdImage = "image"
+
+// Exit codes of "image import"; any other but 0 is a failure of the node.
+const (
+	ExitImagePlatform = 3 // the image is for another kind of machine
+	ExitImageArchive  = 4 // stdin is no archive with one image, or ends early
+	ExitImageSpace    = 5 // the volume is full
+)
+
+// Image is an image that came from the laptop.
+type Image struct {
+	Ref        string    `json:"ref"`
+	Size       int64     `json:"size"` // bytes of its layers, as they came
+	ImportedAt time.Time `json:"importedAt"`
+}
 
 // Phase is what the node as a whole is doing.
 type Phase string

@@ -1,6 +1,6 @@
 // Command openshell-kube is upstream Kubernetes, unmodified, in one binary:
-// "control-plane" and "node" are run by openshell-node, and under the name
-// kubectl it is kubectl.
+// "control-plane" and "node" are run by openshell-node, "image" by the CLI, and
+// under the name kubectl it is kubectl.
 package main
 
 import (
@@ -23,6 +23,7 @@ import (
 	"openshell.ai/openshell/deploy/node/internal/kubenode"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/deploy/node/internal/report"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 func main() {
@@ -31,7 +32,7 @@ func main() {
 	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -40,8 +41,13 @@ func run(args []string) error {
 		"control-plane": controlplane.Run,
 		"node":          kubenode.Run,
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if len(args) > 0 && args[0] == nodeapi.CmdImage {
+		return image(ctx, args[1:])
+	}
 	if len(args) != 1 || roles[args[0]] == nil {
-		return fmt.Errorf("usage: openshell-kube control-plane|node")
+		return fmt.Errorf("usage: openshell-kube control-plane|node|image ...")
 	}
 	node, err := layout.Load()
 	if err != nil {
@@ -51,8 +57,6 @@ func run(args []string) error {
 		return err
 	}
 	go collectMoreLater()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	return roles[args[0]](ctx, node, report.New())
 }
 

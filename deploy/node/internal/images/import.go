@@ -20,6 +20,11 @@ const (
 	pinnedValue = "pinned"
 )
 
+const (
+	snapshotter = "overlayfs"
+	runtimeName = "sha256:" // begins the runtime's own names for images
+)
+
 // Importer puts preloaded images into containerd.
 type Importer struct {
 	client *containerd.Client
@@ -42,7 +47,7 @@ func (i *Importer) Ensure(ctx context.Context, image Image) error {
 	ctx = namespaces.WithNamespace(ctx, layout.ContainerdNamespace)
 	have, err := i.client.ImageService().Get(ctx, image.Ref)
 	if err == nil && have.Target.Digest.String() == image.Digest {
-		unpacked, err := containerd.NewImage(i.client, have).IsUnpacked(ctx, "overlayfs")
+		unpacked, err := containerd.NewImage(i.client, have).IsUnpacked(ctx, snapshotter)
 		if err == nil && unpacked {
 			return nil
 		}
@@ -64,7 +69,7 @@ func (i *Importer) Ensure(ctx context.Context, image Image) error {
 		if m.Name != image.Ref {
 			continue
 		}
-		if err := containerd.NewImage(i.client, m).Unpack(ctx, "overlayfs"); err != nil {
+		if err := containerd.NewImage(i.client, m).Unpack(ctx, snapshotter); err != nil {
 			return fmt.Errorf("image %s: %w", image.Ref, err)
 		}
 		slog.Info("image imported", "ref", image.Ref, "digest", m.Target.Digest)

@@ -46,7 +46,7 @@ func outdated(all []core.Image, current string, used []string) []string {
 		}
 	}
 	for _, image := range all {
-		ours := strings.HasPrefix(image.Name, repository+":") || strings.HasPrefix(image.Name, "sha256:")
+		ours := strings.HasPrefix(image.Name, repository+":") || strings.HasPrefix(image.Name, runtimeName)
 		if !ours || image.Name == current || slices.Contains(used, image.Name) {
 			delete(old, image.Target.Digest)
 		}

@@ -14,7 +14,7 @@ import (
 
 // Programs of the image.
 const (
-	KubeBinary       = "/usr/local/bin/openshell-kube"
+	KubeBinary       = nodeapi.KubeBinary
 	ContainerdBinary = "/usr/local/bin/containerd"
 	CNIBinDir        = "/opt/cni/bin"
 )
