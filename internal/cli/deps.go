@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"openshell.ai/openshell/pkg/bootstrap"
@@ -18,6 +19,7 @@ type Deps struct {
 	Env     func(string) string
 	Now     func() time.Time
 	Version string
+	Signals *signals // of this process; nil: none come
 
 	Host   func() (Host, error)
 	Engine func(ctx context.Context) (Engine, error) // Close is called when the command is over
@@ -32,6 +34,13 @@ type Host interface {
 	Bundle(name gateway.Name) (hostconfig.Bundle, error)
 	LastFailure(name gateway.Name) ([]byte, error)
 	GatewayDir(name gateway.Name) string
+
+	// LockImages keeps others from removing images that a sandbox is about to
+	// need.
+	LockImages(ctx context.Context, name gateway.Name, waiting func(holder string)) (unlock func(), err error)
+	WriteKnownHost(name gateway.Name, id, alias, hostKey string) (path string, err error)
+	RemoveKnownHost(name gateway.Name, id string) error
+	ForwardsDir(name gateway.Name) (string, error) // made if it is not there
 }
 
 // Engine is a connected Docker Engine and what openshell does with it.
@@ -40,5 +49,23 @@ type Engine interface {
 	// Check examines the engine, this host and one gateway.
 	Check(ctx context.Context, name gateway.Name) ([]nodeapi.Check, error)
 	Info(ctx context.Context) (docker.Info, error)
+	// Endpoint, Image and SaveImage are about the engine itself, not a gateway.
+	Endpoint() string
+	Image(ctx context.Context, ref string) (docker.Image, error)
+	SaveImage(ctx context.Context, ref string) (io.ReadCloser, error)
+
+	// EnsureGateway brings a gateway up as far as a new sandbox needs it.
+	EnsureGateway(ctx context.Context, name gateway.Name, sink bootstrap.Sink) error
+	// SandboxImages are those a gateway holds that were imported.
+	SandboxImages(ctx context.Context, name gateway.Name) ([]StoredImage, error)
+	ImportImage(ctx context.Context, name gateway.Name, ref string, archive io.Reader) error
+	RemoveImages(ctx context.Context, name gateway.Name, refs []string) error
+
 	Close() error
+}
+
+// StoredImage is an image that a gateway holds.
+type StoredImage struct {
+	Ref  string
+	Size int64 // bytes
 }

@@ -31,6 +31,9 @@ type fakeEngine struct {
 	Deaf     bool                              `json:"deaf"` // hangs, even then
 	Hang     bool                              `json:"hang"` // until interrupted
 
+	HostImages map[string]docker.Image `json:"hostImages"` // on the engine
+	Stored     []StoredImage           `json:"stored"`     // in the gateway
+
 	asked io.Writer
 }
 
@@ -142,6 +145,42 @@ func (f *fakeEngine) Info(context.Context) (docker.Info, error) {
 }
 
 func (f *fakeEngine) Close() error { return nil }
+
+func (f *fakeEngine) Endpoint() string { return "unix:///fake.sock" }
+
+func (f *fakeEngine) Image(ctx context.Context, ref string) (docker.Image, error) {
+	if image, ok := f.HostImages[ref]; ok {
+		return image, nil
+	}
+	return docker.Image{}, docker.NewError(docker.NotFound, "inspect image", ref, "no such image")
+}
+
+func (f *fakeEngine) SaveImage(_ context.Context, ref string) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader("archive of " + ref)), nil
+}
+
+func (f *fakeEngine) EnsureGateway(ctx context.Context, name gateway.Name, sink bootstrap.Sink) error {
+	for _, event := range f.Events {
+		sink.Event(event)
+	}
+	return f.ask(ctx, "ensure %s", name)
+}
+
+func (f *fakeEngine) SandboxImages(ctx context.Context, name gateway.Name) ([]StoredImage, error) {
+	return f.Stored, f.ask(ctx, "images %s", name)
+}
+
+func (f *fakeEngine) ImportImage(ctx context.Context, name gateway.Name, ref string, archive io.Reader) error {
+	content, err := io.ReadAll(archive)
+	if err != nil {
+		return err
+	}
+	return f.ask(ctx, "import %s %s %q", name, ref, content)
+}
+
+func (f *fakeEngine) RemoveImages(ctx context.Context, name gateway.Name, refs []string) error {
+	return f.ask(ctx, "remove %s %s", name, strings.Join(refs, " "))
+}
 
 // fakeDeps are the real ones but for Docker, which is the file $FAKE, and the
 // clock. FAKE_TTY pretends that the streams are a terminal.

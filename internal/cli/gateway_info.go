@@ -45,12 +45,8 @@ func (v *verb) runInfo(context.Context) error {
 		return err
 	}
 	meta, err := host.Metadata(v.on)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.NotFound, fault.ExitFailure, "there are no files of gateway %s on this host", v.on).
-			Hint("`openshell gateway start %s` makes the gateway, or brings it back with its files", v.on)
-	}
 	if err != nil {
-		return err
+		return noFiles(v.on, err)
 	}
 	dir := host.GatewayDir(v.on)
 	info := infoResult{
@@ -71,4 +67,14 @@ func (v *verb) runInfo(context.Context) error {
 		{"version", info.Version}, {"directory", info.Directory}, {"ca", info.CA}, {"certificate", info.Cert}, {"key", info.Key},
 	}...)
 	return render.Table(v.deps.Out, nil, rows)
+}
+
+// noFiles is an error of reading a gateway's files, which says so when there
+// are none.
+func noFiles(name gateway.Name, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fault.New(fault.NotFound, fault.ExitFailure, "there are no files of gateway %s on this host", name).
+		Hint("`openshell gateway start %s` makes the gateway, or brings it back with its files", name)
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"openshell.ai/openshell/internal/cli/render"
 	"openshell.ai/openshell/pkg/fault"
@@ -15,10 +13,13 @@ import (
 
 // Main runs openshell with the arguments, streams and signals of this process
 // and returns its exit code.
-func Main() int {
-	ctx, stop := interruptible(context.Background())
+func Main() int { return runWith(systemDeps(), os.Args[1:]) }
+
+func runWith(deps Deps, args []string) int {
+	ctx, signals, stop := interruptible(context.Background())
 	defer stop()
-	return Run(ctx, systemDeps(), os.Args[1:])
+	deps.Signals = signals
+	return Run(ctx, deps, args)
 }
 
 // Run executes one command line and returns the exit code. An error has been
@@ -52,27 +53,6 @@ func Run(ctx context.Context, deps Deps, args []string) int {
 type exitCode int
 
 func (exitCode) Error() string { return "" }
-
-// errInterrupted is the cause of a context that Ctrl-C ended.
-var errInterrupted = errors.New("interrupted")
-
-// interruptible returns a context that the first Ctrl-C or SIGTERM cancels. A
-// second one ends the process at once.
-func interruptible(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		cancel(errInterrupted)
-		<-signals
-		os.Exit(int(fault.ExitInterrupted))
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel(nil)
-	}
-}
 
 // asFault makes every error one that can be looked up, and gives those of an
 // interrupted run the exit code for it.

@@ -41,6 +41,11 @@ func (f *nameFlag) resolve(cmd *cobra.Command, deps *Deps, args []string) (gatew
 	if given {
 		return gateway.ParseName(f.value)
 	}
+	return chosenGateway(deps)
+}
+
+// chosenGateway is the gateway of a command that names none.
+func chosenGateway(deps *Deps) (gateway.Name, error) {
 	if value := deps.Env(nameVariable); value != "" {
 		name, err := gateway.ParseName(value)
 		var bad *fault.Error

@@ -18,14 +18,15 @@ func newRoot(deps *Deps) *cobra.Command {
 	root := group(&cobra.Command{
 		Use:   "openshell",
 		Short: "Sandboxes for agents, behind a gateway on your machine",
-		Long: `openshell runs a gateway for sandboxes in one Docker container and keeps all of
-its state on one Docker volume. Whatever happened to the container,
-"openshell gateway start" brings the same gateway back.
+		Long: `openshell runs sandboxes behind a gateway, which is one Docker container with all
+of its state on one Docker volume. Whatever happened to the container, the same
+gateway comes back with its sandboxes.
 
-A command acts on the gateway named by its argument or --name, else by
-OPENSHELL_GATEWAY, else on the selected one, else on "openshell".`,
-		Example: `  openshell gateway start     start the gateway, or bring it back
-  openshell status            say how it is
+A command acts on the gateway it names, else on that of OPENSHELL_GATEWAY, else
+on the selected one, else on "openshell".`,
+		Example: `  openshell sandbox create    a shell in a new sandbox; starts the gateway if need be
+  openshell sandbox list      the sandboxes there are
+  openshell status            say how the gateway is
   openshell gateway stop      stop it; everything is kept`,
 		Version:           deps.Version,
 		SilenceErrors:     true,
@@ -40,8 +41,8 @@ OPENSHELL_GATEWAY, else on the selected one, else on "openshell".`,
 	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID(groupOther)
 	root.AddGroup(&cobra.Group{ID: groupMain, Title: "Commands:"}, &cobra.Group{ID: groupOther, Title: "Other commands:"})
-	addTo(root, groupMain, newGateway(deps), newStatus(deps), newDoctor(deps))
-	addTo(root, groupOther, newCompletion(), newVersion(deps))
+	addTo(root, groupMain, newSandbox(deps), newForward(deps), newGateway(deps), newStatus(deps), newDoctor(deps))
+	addTo(root, groupOther, newCompletion(), newVersion(deps), newSSHProxy(deps))
 	return root
 }
 

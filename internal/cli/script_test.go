@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -15,11 +14,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		// openshell has a fake Docker, openshell-real the machine's.
-		"openshell": func() {
-			ctx, stop := interruptible(context.Background())
-			defer stop()
-			os.Exit(Run(ctx, fakeDeps(), os.Args[1:]))
-		},
+		"openshell":      func() { os.Exit(runWith(fakeDeps(), os.Args[1:])) },
 		"openshell-real": func() { os.Exit(Main()) },
 	})
 }

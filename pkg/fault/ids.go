@@ -7,7 +7,7 @@ type ID string
 // The ids, by the room that raises them.
 const (
 	Usage       ID = "usage"       // bad flag, argument or combination
-	BadName     ID = "bad-name"    // a gateway name that is not acceptable
+	BadName     ID = "bad-name"    // a name of a gateway or a sandbox that is not acceptable
 	BadValue    ID = "bad-value"   // a flag value out of its accepted form
 	NeedsYes    ID = "needs-yes"   // a destructive verb off a terminal without --yes
 	Interrupted ID = "interrupted" // Ctrl-C
@@ -39,4 +39,21 @@ const (
 	ClusterError ID = "cluster-error" // the Kubernetes API answered with an error
 	ClockSkew    ID = "clock-skew"    // host and node disagree by over 5 minutes
 	HostFiles    ID = "host-files"    // a file under the configuration directory cannot be read or written
+
+	GatewayRemote ID = "gateway-remote" // it answers not, and is not of this machine
+	GatewayError  ID = "gateway-error"  // the gateway answered with an error
+	Busy          ID = "busy"           // a limit of the gateway is reached
+	Unsupported   ID = "unsupported"    // this gateway does not have what was asked for
+
+	SandboxAbsent   ID = "sandbox-absent"
+	SandboxExists   ID = "sandbox-exists"
+	SandboxNotReady ID = "sandbox-not-ready" // starting, stopped or deleted while it was needed
+	SandboxFailed   ID = "sandbox-failed"    // it could not be brought up
+	SessionRefused  ID = "session-refused"   // the gateway lets this session not in
+	ConnectionLost  ID = "connection-lost"   // to a sandbox, in the midst
+	CommandAbsent   ID = "command-absent"    // attach to a sandbox without a command
+	ImageUnusable   ID = "image-unusable"    // of a sandbox: not there, cannot be pulled, cannot run
+	BuildFailed     ID = "build-failed"      // of a Dockerfile
+	TransferFailed  ID = "transfer-failed"   // upload or download
+	ForwardAbsent   ID = "forward-absent"
 )

@@ -45,12 +45,23 @@ func (h holder) String() string {
 // when the lock is taken by another, with a phrase that says by whom. unlock
 // may be called more than once.
 func (s *Store) Lock(ctx context.Context, name gateway.Name, waiting func(holder string)) (unlock func(), err error) {
+	return s.lock(ctx, dirName(name)+".lock", "gateway "+string(name), waiting)
+}
+
+// LockImages is Lock for the images of sandboxes that the gateway holds: none
+// is removed between its import and the sandbox that needs it. No directory name
+// has its sign in the midst.
+func (s *Store) LockImages(ctx context.Context, name gateway.Name, waiting func(holder string)) (unlock func(), err error) {
+	return s.lock(ctx, dirName(name)+"=images.lock", "the image store of gateway "+string(name), waiting)
+}
+
+func (s *Store) lock(ctx context.Context, file, subject string, waiting func(holder string)) (unlock func(), err error) {
 	// Outside gateways/<name>, because Remove runs under the lock.
 	dir := filepath.Join(s.root, locksDir)
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, dirName(name)+".lock")
+	path := filepath.Join(dir, file)
 	lock := flock.New(path, flock.SetPermissions(fileMode))
 	locked, err := lock.TryLock()
 	if err != nil {
@@ -66,7 +77,7 @@ func (s *Store) Lock(ctx context.Context, name gateway.Name, waiting func(holder
 			if ctx.Err() == nil {
 				return nil, unwritable(path, err)
 			}
-			return nil, fault.New(fault.Locked, fault.ExitConflict, "gateway %s is in use by %s", name, by).
+			return nil, fault.New(fault.Locked, fault.ExitConflict, "%s is in use by %s", subject, by).
 				Hint("wait for it to end, then run the command again").Because(context.Cause(ctx))
 		}
 	}

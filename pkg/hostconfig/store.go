@@ -26,6 +26,8 @@ const (
 	metadataFile = "metadata.json"
 	bundleDir    = "mtls"
 	failureFile  = "last-failure.log"
+	sshDir       = "ssh"
+	forwardsDir  = "forwards"
 )
 
 // Store is the configuration directory. Its zero value is not usable; see New.

@@ -22,7 +22,7 @@ func Error(w io.Writer, color bool, err error) {
 		fmt.Fprintf(w, "  %s %s\n", style.dim.Render("cause:"), cause)
 	}
 	for _, hint := range known.Hints {
-		fmt.Fprintf(w, "  %s %s\n", style.hint.Render("hint:"), printable(hint))
+		fmt.Fprintf(w, "  %s %s\n", style.hint.Render("hint:"), Printable(hint))
 	}
 	fmt.Fprintf(w, "  %s\n", style.dim.Render("id: "+string(known.ID)))
 }
@@ -56,9 +56,9 @@ func parts(err error) (sentence, cause string, known *fault.Error) {
 		around = "" // wrapped in another way than by a prefix
 	}
 	if known.Cause != nil {
-		cause = printable(known.Cause.Error())
+		cause = Printable(known.Cause.Error())
 	}
-	return printable(around + known.Message), cause, known
+	return Printable(around + known.Message), cause, known
 }
 
 // palette are the styles of a terminal, or none.

@@ -88,10 +88,10 @@ func (l *live) Close() {
 func (l *live) Event(e bootstrap.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	message := printable(e.Message)
+	message := Printable(e.Message)
 	switch e.Kind {
 	case bootstrap.StepStarted:
-		l.running = append(l.running, &step{name: e.Step, cause: printable(e.Cause), since: l.opts.Now()})
+		l.running = append(l.running, &step{name: e.Step, cause: Printable(e.Cause), since: l.opts.Now()})
 		l.redraw("")
 	case bootstrap.StepProgress:
 		for _, s := range l.running {

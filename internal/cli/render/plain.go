@@ -23,7 +23,7 @@ func (p plain) Close() {}
 
 func (p plain) Event(e bootstrap.Event) {
 	if e.Kind == bootstrap.StepStarted {
-		p.causes[e.Step] = printable(e.Cause)
+		p.causes[e.Step] = Printable(e.Cause)
 	}
 	if line := p.line(e); line != "" {
 		fmt.Fprintln(p.w, line)
@@ -31,7 +31,7 @@ func (p plain) Event(e bootstrap.Event) {
 }
 
 func (p plain) line(e bootstrap.Event) string {
-	message := printable(e.Message)
+	message := Printable(e.Message)
 	switch e.Kind {
 	case bootstrap.StepProgress:
 		return join(e.Step, message)

@@ -68,9 +68,9 @@ func Seconds(d time.Duration) string {
 	return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 }
 
-// printable is text from elsewhere, a log line or a Docker message, on one line
+// Printable is text from elsewhere, a log line or a Docker message, on one line
 // and without control characters that would drive the terminal.
-func printable(s string) string {
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':

@@ -102,8 +102,10 @@ func TestTreesArriveAsTheyWere(t *testing.T) {
 	want := listing(t, source)
 	ctx := context.Background()
 	for name, copyTo := range map[string]func(to string, meter *Meter) (string, error){
-		"up":   func(to string, m *Meter) (string, error) { return Upload(ctx, dial(t), source, to, Options{Meter: m}) },
-		"down": func(to string, m *Meter) (string, error) { return Download(ctx, dial(t), source, to, Options{Meter: m}) },
+		"up": func(to string, m *Meter) (string, error) { return Upload(ctx, dial(t), source, to, Options{Meter: m}) },
+		"down": func(to string, m *Meter) (string, error) {
+			return Download(ctx, dial(t), source, to, Options{Meter: m})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, meter := t.TempDir(), &Meter{}
