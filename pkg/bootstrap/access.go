@@ -48,13 +48,9 @@ func (m *Manager) Logs(ctx context.Context, name gateway.Name, tail int, follow 
 
 // Exec implements Gateways: it runs a command in the node.
 func (m *Manager) Exec(ctx context.Context, name gateway.Name, argv []string, stdio Stdio) (int, error) {
-	c, err := m.containerOf(ctx, name)
+	c, err := m.runningContainer(ctx, name)
 	if err != nil {
 		return 0, err
-	}
-	if c.State != docker.StateRunning {
-		return 0, fault.New(fault.NotRunning, fault.ExitNotRunning, "gateway %s is not running: its container is %s", name, c.State).
-			Hint("start it: `openshell gateway start %s`", name)
 	}
 	spec := docker.ExecSpec{Argv: argv, Stdin: stdio.In, Stdout: stdio.Out, Stderr: stdio.Err, TTY: stdio.TTY}
 	if stdio.Sizes != nil {
@@ -67,6 +63,16 @@ func (m *Manager) Exec(ctx context.Context, name gateway.Name, argv []string, st
 		return 0, stepError(ctx, err)
 	}
 	return code, nil
+}
+
+// runningContainer is the gateway's container, which has to run.
+func (m *Manager) runningContainer(ctx context.Context, name gateway.Name) (docker.Container, error) {
+	c, err := m.containerOf(ctx, name)
+	if err == nil && c.State != docker.StateRunning {
+		err = fault.New(fault.NotRunning, fault.ExitNotRunning, "gateway %s is not running: its container is %s", name, c.State).
+			Hint("start it: `openshell gateway start %s`", name)
+	}
+	return c, err
 }
 
 // containerOf is the gateway's container, whatever its state.
