@@ -11,6 +11,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	apilabels "k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -91,16 +92,22 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, v1.AddToScheme(scheme)
 }
 
-// newMapper knows the kinds we use, so that none has to be discovered.
+// newMapper knows the kinds we use, and lists of them, so that none has to be
+// discovered.
 func newMapper() apimeta.RESTMapper {
 	mapper := apimeta.NewDefaultRESTMapper(nil)
-	mapper.Add(v1.GroupVersion().WithKind("Sandbox"), apimeta.RESTScopeNamespace)
-	for _, kind := range []string{"Pod", "PersistentVolumeClaim", "Secret", "Event"} {
-		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
+	add := func(group schema.GroupVersion, kind, resource string, scope apimeta.RESTScope) {
+		for _, k := range []string{kind, kind + "List"} {
+			mapper.AddSpecific(group.WithKind(k), group.WithResource(resource), group.WithResource(resource), scope)
+		}
 	}
-	for _, kind := range []string{"Node", "Namespace"} {
-		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), apimeta.RESTScopeRoot)
-	}
+	add(v1.GroupVersion(), "Sandbox", "sandboxes", apimeta.RESTScopeNamespace)
+	core := corev1.SchemeGroupVersion
+	add(core, "Pod", "pods", apimeta.RESTScopeNamespace)
+	add(core, "PersistentVolumeClaim", "persistentvolumeclaims", apimeta.RESTScopeNamespace)
+	add(core, "Secret", "secrets", apimeta.RESTScopeNamespace)
+	add(core, "Event", "events", apimeta.RESTScopeNamespace)
+	add(core, "Node", "nodes", apimeta.RESTScopeRoot)
 	return mapper
 }
 

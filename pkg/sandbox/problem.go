@@ -11,6 +11,7 @@ const (
 	reasonRestarting    = "Restarting"
 	reasonUnschedulable = "Unschedulable"
 	reasonOOMKilled     = "OOMKilled"
+	reasonCrashes       = "CrashLoopBackOff"
 	reasonHostKey       = "HostKeyLost"
 	reasonSecret        = "SecretLost"
 	reasonClaim         = "WorkspaceLost"

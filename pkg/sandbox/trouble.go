@@ -9,9 +9,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// patience with what may heal by itself: a pod finds no place while the node or
-// its claim is only coming up.
+// patience with what may heal by itself, from the pod's creation on: it finds no
+// place while the node or its claim is only coming up, and a registry may have a
+// bad moment.
 const patience = 15 * time.Second
+
+// A supervisor that ended so often, the last time so soon after its start, keeps
+// doing so. Restarts of the gateway are among the first number.
+const (
+	fewRestarts = 2
+	shortRun    = 10 * time.Second
+)
 
 // maxMessage is how much of somebody else's message a condition shows.
 const maxMessage = 300
@@ -33,7 +41,7 @@ func trouble(pod *corev1.Pod, now time.Time) (problem, time.Duration) {
 	}
 	for _, c := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
 		if p, ok := containerTrouble(c, pod); ok {
-			return p, 0
+			return p.unlessSoon(p.reason == "ErrImagePull", pod, now)
 		}
 	}
 	if pod.Status.PodIP != "" {
@@ -52,8 +60,16 @@ func unscheduled(c corev1.PodCondition, pod *corev1.Pod, now time.Time) (problem
 	if strings.Contains(c.Message, "Too many pods") {
 		p.message = "the node has as many pods as it can hold"
 	}
-	since := pod.CreationTimestamp.Time
-	if left := since.Add(patience).Sub(now); left > 0 {
+	return p.unlessSoon(true, pod, now)
+}
+
+// unlessSoon makes a problem that may heal by itself a lasting one when the pod
+// has had its time, and says when that will be.
+func (p problem) unlessSoon(mayHeal bool, pod *corev1.Pod, now time.Time) (problem, time.Duration) {
+	if !mayHeal {
+		return p, 0
+	}
+	if left := pod.CreationTimestamp.Add(patience).Sub(now); left > 0 {
 		return p, left
 	}
 	p.lasting = true
@@ -73,13 +89,13 @@ func containerTrouble(c corev1.ContainerStatus, pod *corev1.Pod) (problem, bool)
 			p.message = fmt.Sprintf("the gateway does not have the image %s", c.Image)
 		case "InvalidImageName":
 			p.message = fmt.Sprintf("%q is no name of an image", c.Image)
-		case "ErrImagePull": // the first time; the second is ImagePullBackOff
+		case "ErrImagePull": // in turn with ImagePullBackOff
 			p.message, p.lasting = pullMessage(c.Image, w.Message), false
 		case "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable":
 			p.message = pullMessage(c.Image, w.Message)
 		case "CreateContainerError", "CreateContainerConfigError", "RunContainerError":
 			p.message = "the container cannot be started: " + startMessage(w.Message)
-		case "CrashLoopBackOff":
+		case reasonCrashes:
 			if last != nil && last.Reason == reasonOOMKilled {
 				return outOfMemory(c, pod), true
 			}
@@ -89,16 +105,20 @@ func containerTrouble(c corev1.ContainerStatus, pod *corev1.Pod) (problem, bool)
 		}
 		return p, true
 	}
-	if last != nil && (c.State.Running == nil || !c.Ready) {
-		if last.Reason == reasonOOMKilled {
-			return outOfMemory(c, pod), true
-		}
-		if strings.Contains(last.Message, "exec format error") || last.Reason == "StartError" {
-			return problem{reason: last.Reason, lasting: true, message: "the container cannot be started: " + startMessage(last.Message)}, true
-		}
-		return problem{reason: reasonRestarting, message: crashMessage(last)}, true
+	if last == nil {
+		return problem{}, false
 	}
-	return problem{}, false
+	if last.Reason == reasonOOMKilled {
+		return outOfMemory(c, pod), true
+	}
+	if last.Reason == "StartError" || strings.Contains(last.Message, "exec format error") {
+		return problem{reason: last.Reason, lasting: true, message: "the container cannot be started: " + startMessage(last.Message)}, true
+	}
+	p := problem{reason: reasonRestarting, message: crashMessage(last)}
+	if c.RestartCount >= fewRestarts && last.FinishedAt.Sub(last.StartedAt.Time) < shortRun {
+		p.reason, p.lasting = reasonCrashes, true
+	}
+	return p, true
 }
 
 func outOfMemory(c corev1.ContainerStatus, pod *corev1.Pod) problem {
@@ -112,6 +132,9 @@ func outOfMemory(c corev1.ContainerStatus, pod *corev1.Pod) problem {
 }
 
 func pullMessage(image, detail string) string {
+	if _, cause, ok := strings.Cut(detail, ": ErrImagePull: "); ok {
+		detail = cause // without that it is being tried again
+	}
 	return fmt.Sprintf("the image %s cannot be pulled: %s", image, oneLine(detail))
 }
 

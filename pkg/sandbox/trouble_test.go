@@ -38,7 +38,21 @@ func TestTroubleOfAPod(t *testing.T) {
 	}
 	limited := with(ended(waiting("CrashLoopBackOff", "back-off"), "OOMKilled", 137, ""))
 	limited.Spec.Containers = []corev1.Container{{Name: containerName, Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}}}}
-	runningAgain := ended(corev1.ContainerStatus{Name: containerName, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, "OOMKilled", 137, "")
+	pulling := func(since time.Time, reason string) corev1.Pod {
+		pod := with(waiting(reason, "Back-off: ErrImagePull: no such\n host"))
+		pod.CreationTimestamp = metav1.NewTime(since)
+		return pod
+	}
+	running := func(c corev1.ContainerStatus, restarts int32) corev1.ContainerStatus {
+		c.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+		c.Ready, c.RestartCount = true, restarts // it has no probe
+		return c
+	}
+	longRun := func(c corev1.ContainerStatus) corev1.ContainerStatus {
+		c.LastTerminationState.Terminated.StartedAt = metav1.NewTime(now.Add(-time.Hour))
+		c.LastTerminationState.Terminated.FinishedAt = metav1.NewTime(now)
+		return c
+	}
 	for _, tt := range []struct {
 		name    string
 		pod     corev1.Pod
@@ -51,15 +65,19 @@ func TestTroubleOfAPod(t *testing.T) {
 		{"creating", with(waiting("ContainerCreating", "")), v1.PhaseProvisioning, reasonProvisioning, "starting", false},
 		{"has an address", corev1.Pod{Status: corev1.PodStatus{PodIP: "10.0.0.1"}}, v1.PhaseProvisioning, reasonConnecting, "does not answer yet", false},
 		{"local image missing", with(waiting("ErrImageNeverPull", "x")), v1.PhaseError, "ErrImageNeverPull", "does not have the image img:1", false},
-		{"first pull failed", with(waiting("ErrImagePull", "no such host")), v1.PhaseProvisioning, "ErrImagePull", "img:1 cannot be pulled: no such host", false},
-		{"pull failed again", with(waiting("ImagePullBackOff", "Back-off\n pulling")), v1.PhaseError, "ImagePullBackOff", "Back-off pulling", false},
+		{"first pull failed", pulling(now.Add(-time.Second), "ErrImagePull"), v1.PhaseProvisioning, "ErrImagePull", "img:1 cannot be pulled: no such host", true},
+		{"another pull failed", pulling(now.Add(-time.Minute), "ErrImagePull"), v1.PhaseError, "ErrImagePull", "img:1 cannot be pulled: no such host", false},
+		{"pull backs off", pulling(now, "ImagePullBackOff"), v1.PhaseError, "ImagePullBackOff", "img:1 cannot be pulled: no such host", false},
 		{"bad name", with(waiting("InvalidImageName", "")), v1.PhaseError, "InvalidImageName", `"img:1" is no name`, false},
 		{"other architecture", with(waiting("CreateContainerError", "failed to create: a: b: exec format error")), v1.PhaseError, "CreateContainerError", "another architecture", false},
 		{"no such file", with(waiting("RunContainerError", "a: b: c: exec: /opt/x: no such file or directory")), v1.PhaseError, "RunContainerError", "a file is missing: exec: /opt/x: no such file or directory", false},
 		{"crash loop", with(ended(waiting("CrashLoopBackOff", "back-off"), "Error", 3, "starting\nno host key\n")), v1.PhaseError, "CrashLoopBackOff", "exit code 3: no host key", false},
 		{"crash loop in JSON", with(ended(waiting("CrashLoopBackOff", ""), "Error", 1, `{"level":"ERROR","msg":"supervisor ended","error":"host key: bad"}`)), v1.PhaseError, "CrashLoopBackOff", "exit code 1: supervisor ended: host key: bad", false},
+		{"ended once, runs again", with(running(ended(waiting("", ""), "Error", 3, "no key"), 1)), v1.PhaseProvisioning, reasonRestarting, "exit code 3: no key", false},
+		{"ended often, runs again", with(running(ended(waiting("", ""), "Error", 3, "no key"), 2)), v1.PhaseError, "CrashLoopBackOff", "exit code 3: no key", false},
+		{"ended often, but not soon", with(running(longRun(ended(waiting("", ""), "Error", 137, "")), 9)), v1.PhaseProvisioning, reasonRestarting, "exit code 137", false},
 		{"out of memory, backing off", limited, v1.PhaseProvisioning, "OOMKilled", "more memory than its 64Mi", false},
-		{"out of memory, running again", with(runningAgain), v1.PhaseProvisioning, "OOMKilled", "started again", false},
+		{"out of memory, running again", with(running(ended(waiting("", ""), "OOMKilled", 137, ""), 5)), v1.PhaseProvisioning, "OOMKilled", "started again", false},
 		{"no memory left", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Second), v1.PhaseProvisioning, "Unschedulable", "too little memory", true},
 		{"no memory left for long", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Minute), v1.PhaseError, "Unschedulable", "too little memory", false},
 		{"claim not bound yet", unschedulable("pod has unbound immediate PersistentVolumeClaims", time.Second), v1.PhaseProvisioning, "Unschedulable", "unbound", true},
