@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -16,9 +14,9 @@ import (
 	"openshell.ai/openshell/internal/cli/render"
 	datamodelv1 "openshell.ai/openshell/pkg/api/openshell/datamodel/v1"
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
+	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gatewayclient"
-	"openshell.ai/openshell/pkg/hostconfig"
 	"openshell.ai/openshell/pkg/sandboxapi"
 	"openshell.ai/openshell/pkg/sandboxssh"
 )
@@ -80,15 +78,6 @@ func (c *creation) reach(ctx context.Context) (err error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, gatewayclient.ErrUnreachable) {
 		return err
 	}
-	host, hostErr := c.deps.Host()
-	if hostErr != nil {
-		return hostErr
-	}
-	meta, metaErr := host.Metadata(c.on)
-	if metaErr == nil && !isLocal(meta) {
-		return fault.New(fault.GatewayRemote, fault.ExitNotRunning, "gateway %s does not answer at %s, which is not this machine", c.on, meta.Endpoint).
-			Hint("start it where it runs, or name another one with --gateway").Because(err)
-	}
 	if c.noBootstrap {
 		refusal := fault.New(fault.NotRunning, fault.ExitNotRunning, "gateway %s is not running, and --no-bootstrap leaves it so", c.on).
 			Hint("`openshell gateway start %s` starts it", c.on)
@@ -97,24 +86,15 @@ func (c *creation) reach(ctx context.Context) (err error) {
 		}
 		return refusal
 	}
-	err = c.deps.withEngine(ctx, func(engine Engine) error { return engine.EnsureGateway(ctx, c.on, c.progress) })
+	err = c.deps.withEngine(ctx, func(engine Engine) error {
+		_, err := engine.Ensure(ctx, bootstrap.EnsureOptions{Name: c.on}, c.progress) // it says what it does
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	c.client, err = c.deps.dial(ctx, c.on)
 	return noFiles(c.on, err)
-}
-
-// isLocal reports whether a gateway is one of this machine: it answers on a
-// loopback address, or on the one that it was told to bind here.
-func isLocal(meta hostconfig.Metadata) bool {
-	u, err := url.Parse(meta.Endpoint)
-	if err != nil {
-		return false
-	}
-	host := u.Hostname()
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback() || host == meta.Bind
 }
 
 // create asks for the sandbox and waits until it is ready.

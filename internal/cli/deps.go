@@ -54,18 +54,12 @@ type Engine interface {
 	Image(ctx context.Context, ref string) (docker.Image, error)
 	SaveImage(ctx context.Context, ref string) (io.ReadCloser, error)
 
-	// EnsureGateway brings a gateway up as far as a new sandbox needs it.
-	EnsureGateway(ctx context.Context, name gateway.Name, sink bootstrap.Sink) error
-	// SandboxImages are those a gateway holds that were imported.
-	SandboxImages(ctx context.Context, name gateway.Name) ([]StoredImage, error)
+	// Ensure brings a gateway up as far as a new sandbox needs it.
+	Ensure(ctx context.Context, opts bootstrap.EnsureOptions, sink bootstrap.Sink) (bootstrap.EnsureResult, error)
+	// Images are those a gateway holds that were imported.
+	Images(ctx context.Context, name gateway.Name) ([]nodeapi.Image, error)
 	ImportImage(ctx context.Context, name gateway.Name, ref string, archive io.Reader) error
 	RemoveImages(ctx context.Context, name gateway.Name, refs []string) error
 
 	Close() error
-}
-
-// StoredImage is an image that a gateway holds.
-type StoredImage struct {
-	Ref  string
-	Size int64 // bytes
 }

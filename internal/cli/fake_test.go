@@ -31,8 +31,9 @@ type fakeEngine struct {
 	Deaf     bool                              `json:"deaf"` // hangs, even then
 	Hang     bool                              `json:"hang"` // until interrupted
 
+	Bring      string                  `json:"bring"`      // host files of a gateway that Ensure brings up
 	HostImages map[string]docker.Image `json:"hostImages"` // on the engine
-	Stored     []StoredImage           `json:"stored"`     // in the gateway
+	Stored     []nodeapi.Image         `json:"stored"`     // in the gateway
 
 	asked io.Writer
 }
@@ -159,14 +160,19 @@ func (f *fakeEngine) SaveImage(_ context.Context, ref string) (io.ReadCloser, er
 	return io.NopCloser(strings.NewReader("archive of " + ref)), nil
 }
 
-func (f *fakeEngine) EnsureGateway(ctx context.Context, name gateway.Name, sink bootstrap.Sink) error {
+func (f *fakeEngine) Ensure(ctx context.Context, opts bootstrap.EnsureOptions, sink bootstrap.Sink) (bootstrap.EnsureResult, error) {
 	for _, event := range f.Events {
 		sink.Event(event)
 	}
-	return f.ask(ctx, "ensure %s", name)
+	if f.Bring != "" { // a script's gateway is there as soon as its files are
+		if err := os.CopyFS(os.Getenv("XDG_CONFIG_HOME"), os.DirFS(f.Bring)); err != nil {
+			return bootstrap.EnsureResult{}, err
+		}
+	}
+	return bootstrap.EnsureResult{}, f.ask(ctx, "ensure %s", opts.Name)
 }
 
-func (f *fakeEngine) SandboxImages(ctx context.Context, name gateway.Name) ([]StoredImage, error) {
+func (f *fakeEngine) Images(ctx context.Context, name gateway.Name) ([]nodeapi.Image, error) {
 	return f.Stored, f.ask(ctx, "images %s", name)
 }
 

@@ -91,7 +91,7 @@ func (i *hostImage) provide(ctx context.Context, c *creation) (ref string, unloc
 }
 
 func (i *hostImage) importTo(ctx context.Context, c *creation, ref string) error {
-	present, err := i.engine.SandboxImages(ctx, c.on)
+	present, err := i.engine.Images(ctx, c.on)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (v *sandboxVerb) images(ctx context.Context) ([]imageDocument, error) {
 	images := []imageDocument{} // [] rather than null
 	err := v.deps.withGateway(ctx, v.on, func(client *gatewayclient.Client) error {
 		return v.deps.withEngine(ctx, func(engine Engine) error {
-			stored, err := engine.SandboxImages(ctx, v.on)
+			stored, err := engine.Images(ctx, v.on)
 			if err != nil {
 				return err
 			}

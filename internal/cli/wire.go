@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"time"
 
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/docker"
-	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/hostconfig"
 	"openshell.ai/openshell/pkg/version"
 )
@@ -51,23 +49,6 @@ func connect(ctx context.Context) (Engine, error) {
 		return nil, err
 	}
 	return connected{bootstrap.New(bootstrap.Deps{Engine: engine, Host: store, Version: version.Version}), engine}, nil
-}
-
-func (c connected) EnsureGateway(ctx context.Context, name gateway.Name, sink bootstrap.Sink) error {
-	_, err := c.Start(ctx, bootstrap.StartOptions{Name: name}, sink)
-	return err
-}
-
-func (c connected) SandboxImages(context.Context, gateway.Name) ([]StoredImage, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (c connected) ImportImage(context.Context, gateway.Name, string, io.Reader) error {
-	return errors.ErrUnsupported
-}
-
-func (c connected) RemoveImages(context.Context, gateway.Name, []string) error {
-	return errors.ErrUnsupported
 }
 
 func (c connected) Endpoint() string { return c.engine.Endpoint() }

@@ -117,9 +117,9 @@ func (c *Client) awaitReady(ctx context.Context, seen *firstError) error {
 	}
 	id := fault.NotRunning
 	var verification *tls.CertificateVerificationError
-	var alert tls.AlertError
-	if errors.As(err, &verification) || errors.As(err, &alert) {
-		id = fault.Unhealthy // somebody is there
+	var alert *net.OpError
+	if errors.As(err, &verification) || errors.As(err, &alert) && alert.Op == "remote error" {
+		id = fault.Unhealthy // somebody is there, and one does not trust the other
 	}
 	return unreachable(c.gateway, id, err)
 }

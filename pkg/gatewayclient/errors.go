@@ -25,11 +25,12 @@ func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.C
 	if err != nil {
 		return nil, c.asFault(ctx, method, err)
 	}
-	return faultStream{stream, c, method}, nil
+	return faultStream{stream, ctx, c, method}, nil
 }
 
 type faultStream struct {
 	grpc.ClientStream
+	ctx    context.Context // of who opened it: the stream's own ends with it
 	client *Client
 	method string
 }
@@ -39,7 +40,7 @@ func (s faultStream) RecvMsg(m any) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return s.client.asFault(s.Context(), s.method, err)
+	return s.client.asFault(s.ctx, s.method, err)
 }
 
 // kinds are the faults of gRPC's codes; those that are missing are the
