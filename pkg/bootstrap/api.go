@@ -52,7 +52,8 @@ type StartOptions struct {
 	CPUs         *float64
 	Memory       *int64
 
-	avoid avoidance
+	avoid  avoidance
+	beside bool // begin a new gateway beside states that were set aside
 }
 
 // StartResult is what a start did.
@@ -70,6 +71,8 @@ type StartResult struct {
 	Warnings  []string      `json:"warnings,omitempty"`
 	Plan      []PlannedStep `json:"plan,omitempty"`  // with DryRun
 	Notes     []string      `json:"notes,omitempty"` // with DryRun: what a start would say once
+
+	unreadable bool // of a failure: the node cannot read a state that once was healthy
 }
 
 // PlannedStep is one line of a plan.

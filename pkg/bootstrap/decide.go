@@ -36,7 +36,7 @@ func Decide(o Observed, opts StartOptions) (Plan, error) {
 		return o.recreate(p, opts)
 	case o.Content == ContentNewer:
 		return Plan{}, newerError(o)
-	case p.Was == Unborn && o.Content == ContentEmpty && len(o.Asides) > 0:
+	case p.Was == Unborn && o.Content == ContentEmpty && len(o.Asides) > 0 && !opts.beside:
 		return Plan{}, onlyAsidesError(o)
 	case p.Was == Absent, p.Was == Unborn:
 		return o.fresh(p, opts)

@@ -21,6 +21,8 @@ type Outcome struct {
 	Changed  []string // steps that changed something, in order
 	Warnings []string
 	Loaded   string // name of the image that LoadImage brought
+
+	unreadable bool // see StartResult
 }
 
 // Execute follows a plan. It makes no decisions. When a step fails it saves the
@@ -38,7 +40,7 @@ func (m *Manager) Execute(ctx context.Context, p Plan, opts StartOptions, sink S
 	if err != nil {
 		err = r.failed(ctx, err)
 	}
-	return Outcome{Settings: r.settings, Changed: r.out.changed, Warnings: r.out.warnings, Loaded: r.loaded}, err
+	return Outcome{Settings: r.settings, Changed: r.out.changed, Warnings: r.out.warnings, Loaded: r.loaded, unreadable: r.unreadable}, err
 }
 
 func (m *Manager) newRun(p Plan, opts StartOptions, sink Sink) *run {
@@ -69,15 +71,16 @@ type run struct {
 	container string // id of the one in use
 	loaded    string // image name
 
-	made     made
-	bundle   hostconfig.Bundle
-	rolled   bool // the server was restarted to read new Secrets
-	apiOnce  sync.Once
-	apiUp    chan struct{} // closed when the Kubernetes API answers
-	waited   chan struct{} // closed when nothing waits for the node any more
-	mu       sync.Mutex
-	report   *nodeapi.Status // the node's latest
-	failedOp Op              // the first one; what fails after it only follows from it
+	made       made
+	bundle     hostconfig.Bundle
+	rolled     bool // the server was restarted to read new Secrets
+	apiOnce    sync.Once
+	apiUp      chan struct{} // closed when the Kubernetes API answers
+	waited     chan struct{} // closed when nothing waits for the node any more
+	mu         sync.Mutex
+	report     *nodeapi.Status // the node's latest
+	unreadable bool            // it ended the wait by saying so
+	failedOp   Op              // the first one; what fails after it only follows from it
 }
 
 // made is what this run created and would take back. A call that got no answer

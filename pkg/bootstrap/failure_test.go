@@ -81,28 +81,10 @@ func interruptedAt(t *testing.T, before func(*rig), opts StartOptions, kind stri
 	inTime(t, func(t *testing.T, r *rig) {
 		before(r)
 		identity := r.identity()
-		var cut dockertest.Call
-		count := 0
-		r.engine.Intercept(func(c dockertest.Call) error {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			count++
-			switch {
-			case count == n:
-				cut = c
-				if kind == "lost answer" {
-					r.engine.LoseAnswer(c.Op, 1)
-					return nil
-				}
-				return docker.NewError(docker.Other, c.Op, c.Ref, "injected")
-			case count > n && kind == "death":
-				return docker.NewError(docker.Unreachable, c.Op, c.Ref, "injected")
-			}
-			return nil
-		})
+		cut, count := r.cutAt(kind, n)
 		_, err := r.start(opts)
 		r.engine.Intercept(nil)
-		if count < n {
+		if count() < n {
 			over = true
 			if err != nil {
 				t.Errorf("not interrupted, and yet: %v", err)
@@ -110,21 +92,51 @@ func interruptedAt(t *testing.T, before func(*rig), opts StartOptions, kind stri
 			return
 		}
 		if identity != "" && r.identity() != identity {
-			t.Errorf("call %d (%s): the identity is %q, was %q", n, cut, r.identity(), identity)
+			t.Errorf("call %d (%s): the identity is %q, was %q", n, *cut, r.identity(), identity)
 		}
 		if _, err := r.start(StartOptions{}); err != nil {
-			t.Errorf("call %d (%s): the next start: %v", n, cut, err)
+			t.Errorf("call %d (%s): the next start: %v", n, *cut, err)
 			return
 		}
 		if identity != "" && r.identity() != identity {
-			t.Errorf("call %d (%s): after the next start the identity is %q, was %q", n, cut, r.identity(), identity)
+			t.Errorf("call %d (%s): after the next start the identity is %q, was %q", n, *cut, r.identity(), identity)
 		}
 		want := []string{"container " + resource, "volume", "network", "bundle"}
 		if left := r.leftovers(); !slices.Equal(left, want) {
-			t.Errorf("call %d (%s): there is %v", n, cut, left)
+			t.Errorf("call %d (%s): there is %v", n, *cut, left)
 		}
 	})
 	return over
+}
+
+// cutAt cuts short, at the nth call from now on, whatever is done: by an error,
+// a lost answer, or death, after which every call fails. It says which call that
+// is, and how many there were.
+func (r *rig) cutAt(kind string, n int) (cut *dockertest.Call, count func() int) {
+	cut = &dockertest.Call{}
+	calls := 0
+	r.engine.Intercept(func(c dockertest.Call) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		calls++
+		switch {
+		case calls == n:
+			*cut = c
+			if kind == "lost answer" {
+				r.engine.LoseAnswer(c.Op, 1)
+				return nil
+			}
+			return docker.NewError(docker.Other, c.Op, c.Ref, "injected")
+		case calls > n && kind == "death":
+			return docker.NewError(docker.Unreachable, c.Op, c.Ref, "injected")
+		}
+		return nil
+	})
+	return cut, func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return calls
+	}
 }
 
 func TestPitfall06And24FailedFreshStartLeavesOnlyTheImage(t *testing.T) {

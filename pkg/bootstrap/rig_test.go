@@ -26,6 +26,7 @@ const (
 	rigVersion = "v0.3.0"
 	rigImage   = DefaultImage + ":" + rigVersion
 	caFile     = "current/etcd/ca" // the rig's cluster keeps its CA there
+	damageFile = "current/etcd/damaged"
 )
 
 var resource = testName.Resource()
@@ -184,6 +185,11 @@ func (r *rig) helper(f *dockertest.Fake, id string, argv []string) int {
 		}
 	case nodeapi.Binary + " volume asides":
 		f.Log(id, string(r.asides(f)))
+	case nodeapi.Binary + " volume set-aside":
+		if !f.MoveVolumeDir(resource, "current", argv[3]) {
+			f.Log(id, "no present state")
+			return 1
+		}
 	case nodeapi.Binary + " volume restore":
 		if !f.MoveVolumeDir(resource, "current", argv[4]) {
 			argv[4] = ""
@@ -232,6 +238,9 @@ func (r *rig) Status(ctx context.Context, _ string) (nodeapi.Status, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.isDamaged() {
+		return nodeapi.Status{Phase: nodeapi.Failed, Now: r.nodeNow(), Failure: &unreadable}, nil
+	}
 	if r.sick != nil {
 		return nodeapi.Status{Phase: nodeapi.Degraded, Now: r.nodeNow(), Checks: []nodeapi.Check{{ID: "workload", Message: "openshell-0 is not ready"}}}, nil
 	}
@@ -243,6 +252,9 @@ func (r *rig) Watch(ctx context.Context, container string, report func(nodeapi.S
 	r.mu.Lock()
 	boot, pause, failure := r.boot, r.bootPause, r.failure
 	r.mu.Unlock()
+	if r.isDamaged() {
+		boot, failure = boot[:2], &unreadable
+	}
 	s := nodeapi.Status{Phase: nodeapi.Booting, Now: r.nodeNow()}
 	for i, m := range boot {
 		if c, ok := r.engine.Inspect(container); !ok || c.State != docker.StateRunning {
@@ -261,6 +273,14 @@ func (r *rig) Watch(ctx context.Context, container string, report func(nodeapi.S
 	}
 	<-ctx.Done()
 	return nil
+}
+
+var unreadable = nodeapi.Failure{ID: nodeapi.FailureStateUnreadable, Message: "etcd: wal: crc mismatch"}
+
+// isDamaged reports that the node cannot read the present state.
+func (r *rig) isDamaged() bool {
+	_, damaged := r.engine.VolumeFiles(resource)[damageFile]
+	return damaged
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -285,6 +305,8 @@ func (r *rig) Ready(_ context.Context, endpoint string, b hostconfig.Bundle) err
 		return fmt.Errorf("nothing at %s", endpoint)
 	case r.sick != nil:
 		return r.sick
+	case r.isDamaged():
+		return errors.New("connection refused")
 	case string(b.CA) != string(r.engine.VolumeFiles(resource)[caFile].Data):
 		return errors.New("x509: certificate signed by unknown authority")
 	}

@@ -48,6 +48,7 @@ func (m *Manager) Start(ctx context.Context, opts StartOptions, sink Sink) (Star
 		done, err := m.Execute(ctx, plan, opts, sink)
 		result.Changed = append(result.Changed, done.Changed...)
 		result.Warnings = append(result.Warnings, done.Warnings...)
+		result.unreadable = done.unreadable
 		taken := (*chosenTaken)(nil)
 		switch {
 		case errors.As(err, &taken):

@@ -156,6 +156,7 @@ func (r *run) heard(s nodeapi.Status, p *patience) error {
 		r.apiAnswers()
 	}
 	if s.Phase == nodeapi.Failed {
+		r.unreadable = r.plan.Settings.Initialized != nil && s.Failure != nil && s.Failure.ID == nodeapi.FailureStateUnreadable
 		return nodeFailure(r.plan.Name, s.Failure)
 	}
 	return nil

@@ -3,7 +3,10 @@
 // document served on the node's unix socket.
 package nodeapi
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Places inside the container.
 const (
@@ -168,8 +171,20 @@ func (s Status) Has(m Milestone) bool {
 
 // Aside is a state that was set aside on the volume.
 type Aside struct {
-	Name string    `json:"name"` // "aside-20261121T211500Z"
+	Name string    `json:"name"` // "aside-20261121T211500Z", "aside-20261121T211500Z-unreadable"
 	At   time.Time `json:"at"`
+}
+
+// UnreadableSuffix ends the name of a state that gave way to a fresh gateway
+// because the node could not read it.
+const UnreadableSuffix = "-unreadable"
+
+// IsUnreadable reports whether an aside has a name of that kind.
+func IsUnreadable(aside string) bool { return strings.HasSuffix(aside, UnreadableSuffix) }
+
+// AsideSettings is where the settings of a state are that was set aside.
+func AsideSettings(aside string) string {
+	return VolumeRoot + "/" + aside + strings.TrimPrefix(SettingsFile, Current)
 }
 
 // Session is what a client needs to speak to the Kubernetes API over the same

@@ -23,7 +23,7 @@ const (
 	timestamp = "20060102T150405Z"
 )
 
-var asideName = regexp.MustCompile(`^` + nodeapi.AsidePrefix + `\d{8}T\d{6}Z(-\d+)?$`)
+var asideName = regexp.MustCompile(`^` + nodeapi.AsidePrefix + `\d{8}T\d{6}Z(-\d+|` + nodeapi.UnreadableSuffix + `)?$`)
 
 // Volume is the root directory of a gateway's volume.
 type Volume struct{ Root string }
