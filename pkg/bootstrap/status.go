@@ -51,25 +51,52 @@ func (m *Manager) status(ctx context.Context, name gateway.Name) (Status, error)
 		s.Checks = append(s.Checks, nodeapi.Check{ID: "ownership", Message: foreignError(o).Error()})
 		return s, nil
 	}
-	locked, unlock, err := m.tryLock(ctx, name)
-	if err != nil {
+	if err := m.lookInside(ctx, &o, &s); err != nil {
 		return Status{}, err
 	}
-	defer unlock()
-	err = m.observeState(ctx, &o, look{helper: locked})
-	if fault.HasID(err, fault.Locked) { // another user's helper is there
-		locked = false
-		err = m.observeState(ctx, &o, look{})
-	}
-	if err != nil {
-		return Status{}, err
-	}
-	s.describe(o)
-	if err := m.details(ctx, o, locked, &s); err != nil {
+	if err := m.details(ctx, o, &s); err != nil {
 		return Status{}, err
 	}
 	s.Remediation = remediation(o, s.Word)
 	return s, nil
+}
+
+// lookInside is the part that uses helpers, for which it takes the lock if
+// nobody else has it. What a running node is asked comes afterwards: it may take
+// its time, and whoever wants to start the gateway should not wait for that.
+func (m *Manager) lookInside(ctx context.Context, o *Observed, s *Status) error {
+	locked, unlock, err := m.tryLock(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = m.observeState(ctx, o, look{helper: locked})
+	if fault.HasID(err, fault.Locked) { // another user's helper is there
+		locked = false
+		err = m.observeState(ctx, o, look{})
+	}
+	if err != nil {
+		return err
+	}
+	s.describe(*o)
+	if o.Volume == nil || !locked || o.Word() == Removing || o.up() {
+		return nil
+	}
+	asides, err := m.asides(ctx, *o)
+	return s.asides(asides, err)
+}
+
+// asides fills in the states that were set aside, or why they are not known.
+func (s *Status) asides(asides []nodeapi.Aside, err error) error {
+	switch {
+	case docker.IsUnreachable(err):
+		return err
+	case err != nil:
+		s.check("asides", err)
+	case asides != nil:
+		s.Volume.Asides = asides
+	}
+	return nil
 }
 
 // tryLock takes the lock if nobody works on the gateway.
@@ -126,8 +153,8 @@ func (s *Status) check(id string, err error) {
 }
 
 // details asks the rest, side by side: the running node, its certificates, the
-// states set aside, and whether the image's tag has moved.
-func (m *Manager) details(ctx context.Context, o Observed, locked bool, s *Status) error {
+// states it has set aside, and whether the image's tag has moved.
+func (m *Manager) details(ctx context.Context, o Observed, s *Status) error {
 	running := o.Container != nil && o.Container.State == docker.StateRunning
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
@@ -162,24 +189,12 @@ func (m *Manager) details(ctx context.Context, o Observed, locked bool, s *Statu
 			return nil
 		})
 	}
-	if o.Volume != nil && (running || locked && o.Word() != Removing && !o.up()) {
+	if o.Volume != nil && running {
 		g.Go(func() error {
-			bound := ctx
-			if running {
-				bound = answer
-			}
-			asides, err := m.asides(bound, o)
+			asides, err := m.asides(answer, o)
 			mu.Lock()
 			defer mu.Unlock()
-			switch {
-			case docker.IsUnreachable(err):
-				return err
-			case err != nil:
-				s.check("asides", err)
-			case asides != nil:
-				s.Volume.Asides = asides
-			}
-			return nil
+			return s.asides(asides, err)
 		})
 	}
 	if o.Container != nil && o.Content == ContentSettings {

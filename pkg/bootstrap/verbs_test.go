@@ -260,6 +260,28 @@ func TestStatusOfAFrozenNodeEnds(t *testing.T) {
 	})
 }
 
+func TestStatusOfAFrozenNodeDoesNotHoldTheLock(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.frozen = true
+		asked := make(chan error)
+		go func() {
+			_, err := r.m.Status(t.Context(), testName)
+			asked <- err
+		}()
+		time.Sleep(time.Second)
+		began := time.Now()
+		unlock, err := r.host.Lock(t.Context(), testName, nil)
+		if took := time.Since(began); err != nil || took > 100*time.Millisecond {
+			t.Fatalf("the lock came after %s, %v", took, err)
+		}
+		unlock()
+		if err := <-asked; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A start beside it makes the container anew between two looks.
 func TestStatusAndListLookAgainWhenTheContainerVanished(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
