@@ -9,12 +9,13 @@ import (
 	"k8s.io/client-go/rest"
 
 	"openshell.ai/openshell/pkg/handshake"
+	"openshell.ai/openshell/pkg/sandboxapi"
 )
 
 // Config is what a Manager needs.
 type Config struct {
 	REST       *rest.Config
-	Namespace  string        // of the sandboxes
+	Namespace  string        // of the sandboxes; empty: sandboxapi.Namespace
 	Master     handshake.Key // the keys of the sandboxes derive from it
 	Supervisor Supervisor
 	Endpoint   string // URL at which sandboxes reach the gateway
@@ -60,12 +61,13 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.REST == nil:
 		return c, errors.New("no Kubernetes API is configured")
-	case c.Namespace == "":
-		return c, errors.New("no namespace of sandboxes is configured")
 	case c.Master == "":
 		return c, errors.New("no handshake secret is configured")
 	case (c.Supervisor.HostPath == "") == (c.Supervisor.Image == ""):
 		return c, errors.New("no source of the supervisor is configured")
+	}
+	if c.Namespace == "" {
+		c.Namespace = sandboxapi.Namespace
 	}
 	if c.StorageClass == "" {
 		c.StorageClass = DefaultStorageClass

@@ -12,8 +12,8 @@ import (
 // AddFlags makes a command line set the configuration, and sets its defaults:
 // those of our own node. REST, Master and Endpoint are the caller's.
 func (c *Config) AddFlags(fs *flag.FlagSet) {
+	c.Namespace = sandboxapi.Namespace
 	c.Supervisor = Supervisor{HostPath: sandboxapi.BinaryDir}
-	fs.StringVar(&c.Namespace, "sandbox-namespace", sandboxapi.Namespace, "`namespace` of the sandboxes")
 	fs.Func("supervisor-source", "`source` of the supervisor's binary: hostPath:/directory or image:reference (default hostPath:"+sandboxapi.BinaryDir+")",
 		func(value string) (err error) {
 			c.Supervisor, err = ParseSupervisor(value)
