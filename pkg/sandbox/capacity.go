@@ -3,6 +3,8 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -26,6 +28,31 @@ func capacity(ctx context.Context, c client.Reader) (corev1.ResourceList, error)
 		}
 	}
 	return most, nil
+}
+
+// capacities remembers what nodes have, for a pod to be made without asking.
+type capacities struct {
+	mu   sync.Mutex
+	have corev1.ResourceList
+	at   time.Time // zero: never asked
+}
+
+// capacityAge is how old an answer may be. A node's capacity changes when its
+// container is made anew, and the server's with it.
+const capacityAge = time.Minute
+
+func (c *capacities) get(ctx context.Context, r client.Reader, now time.Time) (corev1.ResourceList, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.at.IsZero() && now.Sub(c.at) < capacityAge {
+		return c.have, nil
+	}
+	have, err := capacity(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	c.have, c.at = have, now
+	return have, nil
 }
 
 // bounded are the resources that a sandbox may ask for.

@@ -46,6 +46,7 @@ type reconciler struct {
 	cached      client.Reader
 	client      client.Client // reads and writes directly
 	connections connections
+	nodes       capacities
 	now         func() time.Time
 }
 
@@ -177,7 +178,7 @@ func (r *reconciler) ensurePod(ctx context.Context, s *v1.Sandbox, pod *corev1.P
 }
 
 func (r *reconciler) createPod(ctx context.Context, s *v1.Sandbox) (*corev1.Pod, error) {
-	node, err := capacity(ctx, r.client)
+	node, err := r.nodes.get(ctx, r.client, r.now())
 	if err != nil {
 		return nil, err
 	}
