@@ -58,6 +58,8 @@ func (o Observed) newGateway(p Plan, opts StartOptions, action Action, want gate
 	switch {
 	case action == ActionRecreate:
 		cause = "--recreate"
+	case opts.beside:
+		cause = "the former state is set aside"
 	case p.Was == Unborn:
 		cause = "its first boot was never finished"
 	}

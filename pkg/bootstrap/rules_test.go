@@ -95,6 +95,11 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"running", newerSettings(running), StartOptions{}},
 			{"running, --port 9000", newerSettings(running), StartOptions{Port: ptr(9000)}},
 		},
+		"beside": {
+			{"behind an aside", asidesAlone(suspended()), StartOptions{beside: true}},
+			{"behind an aside, container there", asidesAlone(stopped), StartOptions{beside: true, Port: ptr(9000)}},
+			{"another was faster", stopped, StartOptions{beside: true}},
+		},
 		"engine": {
 			{"rootless", with(bare(), func(o *Observed) { e := *o.Engine; e.Rootless = true; o.Engine = &e }), StartOptions{}},
 			{"windows containers", with(bare(), func(o *Observed) { e := *o.Engine; e.OS = "windows"; o.Engine = &e }), StartOptions{}},
@@ -109,6 +114,12 @@ func TestPlanForEveryRule(t *testing.T) {
 			golden(t, "rule-"+name, b.String())
 		})
 	}
+}
+
+func asidesAlone(o Observed) Observed {
+	o = never(o)
+	o.Content, o.Settings, o.Asides = ContentEmpty, gateway.Settings{}, []string{"aside-20260101T000000Z-unreadable"}
+	return o
 }
 
 func newerSettings(o Observed) Observed {
