@@ -3,13 +3,17 @@ package helm_test
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -61,6 +65,9 @@ func TestTLSSecretsAreMountedReadOnly(t *testing.T) {
 	pod := render(t, "openshell", nil).StatefulSet.Spec.Template.Spec
 	got := map[string]string{}
 	for _, v := range pod.Volumes {
+		if v.Secret == nil {
+			continue
+		}
 		got[v.Secret.SecretName] = mountPath(pod.Containers[0], v.Name)
 	}
 	want := map[string]string{
@@ -96,15 +103,117 @@ func TestLeastPrivilege(t *testing.T) {
 		{"no privilege escalation", !*c.AllowPrivilegeEscalation},
 		{"read-only root file system", *c.ReadOnlyRootFilesystem},
 		{"no capabilities", cmp.Equal(c.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(c.Capabilities.Add) == 0},
-		{"no token of the Kubernetes API", !*pod.AutomountServiceAccountToken && !*o.ServiceAccount.AutomountServiceAccountToken},
+		{"no token of the Kubernetes API that lasts", !*pod.AutomountServiceAccountToken && !*o.ServiceAccount.AutomountServiceAccountToken},
 		{"no host namespaces", !pod.HostNetwork && !pod.HostPID && !pod.HostIPC},
-		{"no rights", len(o.Role.Rules) == 0},
 		{"binding names the role and the account", o.RoleBinding.RoleRef.Name == o.Role.Name && o.RoleBinding.Subjects[0].Name == o.ServiceAccount.Name},
-		{"no open egress", len(o.NetworkPolicy.Spec.Egress) == 0 && len(o.NetworkPolicy.Spec.PolicyTypes) == 2},
+		{"so does the one of the cluster", o.ClusterRoleBinding.RoleRef.Name == o.ClusterRole.Name && o.ClusterRoleBinding.Subjects[0].Name == o.ServiceAccount.Name},
 	} {
 		if !tt.ok {
 			t.Errorf("does not hold: %s", tt.rule)
 		}
+	}
+}
+
+// The CA's key and the Secrets of the server itself are in other namespaces.
+func TestRightsEndAtTheNamespaceOfSandboxes(t *testing.T) {
+	o := render(t, "openshell", nil)
+	if o.Role.Namespace != "openshell-sandboxes" || o.RoleBinding.Namespace != "openshell-sandboxes" || o.RoleBinding.RoleRef.Kind != "Role" {
+		t.Errorf("role in %s, binding in %s to a %s", o.Role.Namespace, o.RoleBinding.Namespace, o.RoleBinding.RoleRef.Kind)
+	}
+	if s := o.RoleBinding.Subjects; len(s) != 1 || s[0].Namespace != "openshell" {
+		t.Errorf("bound to %v", s)
+	}
+	want := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list"}}}
+	if diff := cmp.Diff(want, o.ClusterRole.Rules); diff != "" {
+		t.Errorf("rights in the whole cluster (-want +got):\n%s", diff)
+	}
+	for _, rule := range o.Role.Rules {
+		for _, what := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs) {
+			if strings.Contains(what, "*") || what == "pods/exec" || what == "serviceaccounts/token" {
+				t.Errorf("rule %v", rule)
+			}
+		}
+	}
+}
+
+func TestTokenIsShortLived(t *testing.T) {
+	pod := render(t, "openshell", nil).StatefulSet.Spec.Template.Spec
+	for _, v := range pod.Volumes {
+		if v.Projected == nil {
+			continue
+		}
+		if mountPath(pod.Containers[0], v.Name) != "/var/run/secrets/kubernetes.io/serviceaccount" {
+			t.Errorf("%s is mounted at %q", v.Name, mountPath(pod.Containers[0], v.Name))
+		}
+		files := map[string]bool{}
+		for _, source := range v.Projected.Sources {
+			switch {
+			case source.ServiceAccountToken != nil:
+				files[source.ServiceAccountToken.Path] = *source.ServiceAccountToken.ExpirationSeconds <= 3600
+			case source.ConfigMap != nil:
+				files[source.ConfigMap.Items[0].Path] = source.ConfigMap.Name == "kube-root-ca.crt"
+			default:
+				files[source.DownwardAPI.Items[0].Path] = true
+			}
+		}
+		if diff := cmp.Diff(map[string]bool{"token": true, "ca.crt": true, "namespace": true}, files); diff != "" {
+			t.Errorf("files of the account (-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Error("no token is mounted")
+}
+
+func TestNetworkIsOpenForWhatTheServerNeeds(t *testing.T) {
+	o := render(t, "openshell", nil)
+	type way struct{ port, namespace string }
+	peers := func(ports []networkingv1.NetworkPolicyPort, peers []networkingv1.NetworkPolicyPeer) (ways []way) {
+		namespace := "any"
+		if len(peers) > 0 {
+			namespace = peers[0].NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"]
+		}
+		for _, p := range ports {
+			ways = append(ways, way{p.Port.String(), namespace})
+		}
+		return ways
+	}
+	var in, out []way
+	for _, r := range o.NetworkPolicy.Spec.Ingress {
+		in = append(in, peers(r.Ports, r.From)...)
+	}
+	for _, r := range o.NetworkPolicy.Spec.Egress {
+		out = append(out, peers(r.Ports, r.To)...)
+	}
+	if diff := cmp.Diff([]way{{"gateway", "any"}, {"hints", "openshell-sandboxes"}}, in, cmp.AllowUnexported(way{})); diff != "" {
+		t.Errorf("ways in (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]way{{"2222", "openshell-sandboxes"}, {"443", "any"}, {"6443", "any"}}, out, cmp.AllowUnexported(way{})); diff != "" {
+		t.Errorf("ways out (-want +got):\n%s", diff)
+	}
+	if len(o.NetworkPolicy.Spec.PolicyTypes) != 2 {
+		t.Errorf("policy for %v", o.NetworkPolicy.Spec.PolicyTypes)
+	}
+}
+
+// The chart must never delete the namespace of workspaces, and so does not own it.
+func TestNamespaceOfSandboxesStays(t *testing.T) {
+	if text := render(t, "openshell", nil).text; strings.Contains(text, "kind: Namespace\n") {
+		t.Error("the chart holds a Namespace by default")
+	}
+	text, err := templates("openshell", "openshell", parse(t, "sandboxes: {createNamespace: true}"))
+	if err != nil || !strings.Contains(text, "name: openshell-sandboxes\n") || !strings.Contains(text, "helm.sh/resource-policy: keep") {
+		t.Errorf("with createNamespace (%v):\n%s", err, text)
+	}
+}
+
+func TestDefinitionOfSandboxIsInTheChart(t *testing.T) {
+	chart, err := loader.Load(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crds := chart.CRDObjects()
+	if len(crds) != 1 || !strings.Contains(string(crds[0].File.Data), "name: sandboxes.openshell.ai\n") {
+		t.Errorf("%d definitions", len(crds))
 	}
 }
 
@@ -115,9 +224,12 @@ func TestServiceReachesTheServer(t *testing.T) {
 		t.Errorf("service = %+v", o.Service.Spec)
 	}
 	for key, value := range o.Service.Spec.Selector {
-		if o.StatefulSet.Spec.Template.Labels[key] != value {
+		if o.StatefulSet.Spec.Template.Labels[key] != value || o.Hints.Spec.Selector[key] != value {
 			t.Errorf("selector %s=%s matches no pod of the StatefulSet", key, value)
 		}
+	}
+	if hints := o.Hints.Spec; hints.Type != "" || hints.Ports[0].Port != 8082 || hints.Ports[0].NodePort != 0 {
+		t.Errorf("service of hints = %+v", hints)
 	}
 	if name := o.StatefulSet.Name; name != "openshell" || o.Service.Name != name {
 		t.Errorf("StatefulSet %q and Service %q, want openshell for both", name, o.Service.Name)
@@ -152,6 +264,15 @@ func TestValues(t *testing.T) {
 		{"SSH port", "server: {sshGatewayPort: 9000}", "--ssh-gateway-port=9000"},
 		{"sandbox image", "server: {sandboxImage: 'base:1'}", "--sandbox-image=base:1"},
 		{"endpoint", "server: {grpcEndpoint: 'https://gw:8080'}", "--grpc-endpoint=https://gw:8080"},
+		{"default endpoint", "{}", "--grpc-endpoint=https://openshell.openshell.svc:8080"},
+		{"default endpoint in plain", "server: {disableTls: true}", "--grpc-endpoint=http://openshell.openshell.svc:8080"},
+		{"supervisor of the node", "{}", "--supervisor-source=hostPath:/opt/openshell/bin"},
+		{"supervisor of the server", "{image: {repository: r, tag: t}, server: {supervisor: {source: image}}}", "--supervisor-source=image:r:t"},
+		{"supervisor of an image", "server: {supervisor: {source: 'image:x/y'}}", "--supervisor-source=image:x/y"},
+		{"memory", "sandboxes: {memory: 2Gi}", "--sandbox-memory=2Gi"},
+		{"storage", "sandboxes: {storageClass: fast, storageSize: 5Gi}", "--storage-class=fast"},
+		{"size of storage", "sandboxes: {storageSize: 5Gi}", "--storage-size=5Gi"},
+		{"hints", "{}", "--hint-address=openshell-hints.openshell.svc:8082"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := render(t, "openshell", parse(t, tt.values)).text; !strings.Contains(got, tt.want) {
@@ -171,6 +292,9 @@ func TestBadValuesNameTheField(t *testing.T) {
 		{"server: {tls: {certSecretName: Upper}}", "/server/tls/certSecretName"},
 		{"server: {hostGatewayIP: gateway}", "/server/hostGatewayIP"},
 		{"server: {grpcEndpoint: 'gw:8080'}", "/server/grpcEndpoint"},
+		{"server: {supervisor: {source: bin}}", "/server/supervisor/source"},
+		{"sandboxes: {memory: much}", "/sandboxes/memory"},
+		{"sandboxes: {storageSize: 0}", "/sandboxes/storageSize"},
 		{"server: {unknown: 1}", "unknown"},
 		{"unknown: 1", "unknown"},
 	} {

@@ -29,13 +29,16 @@ const (
 
 // objects are the chart's objects, decoded strictly: an unknown field is an error.
 type objects struct {
-	text           string
-	StatefulSet    appsv1.StatefulSet
-	Service        corev1.Service
-	ServiceAccount corev1.ServiceAccount
-	Role           rbacv1.Role
-	RoleBinding    rbacv1.RoleBinding
-	NetworkPolicy  networkingv1.NetworkPolicy
+	text               string
+	StatefulSet        appsv1.StatefulSet
+	Service            corev1.Service
+	Hints              corev1.Service // where supervisors say that they are up
+	ServiceAccount     corev1.ServiceAccount
+	Role               rbacv1.Role
+	RoleBinding        rbacv1.RoleBinding
+	ClusterRole        rbacv1.ClusterRole
+	ClusterRoleBinding rbacv1.ClusterRoleBinding
+	NetworkPolicy      networkingv1.NetworkPolicy
 }
 
 // templates does what `helm template RELEASE` does and returns one YAML stream.
@@ -72,6 +75,7 @@ func render(t *testing.T, release string, values map[string]any) objects {
 	kinds := map[string]any{
 		"StatefulSet": &o.StatefulSet, "Service": &o.Service, "ServiceAccount": &o.ServiceAccount,
 		"Role": &o.Role, "RoleBinding": &o.RoleBinding, "NetworkPolicy": &o.NetworkPolicy,
+		"ClusterRole": &o.ClusterRole, "ClusterRoleBinding": &o.ClusterRoleBinding, "Service of hints": &o.Hints,
 	}
 	reader := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 	for {
@@ -82,9 +86,15 @@ func render(t *testing.T, release string, values map[string]any) objects {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var head struct{ Kind string }
+		var head struct {
+			Kind     string
+			Metadata struct{ Name string }
+		}
 		if err := strict.Unmarshal(doc, &head); err != nil {
 			t.Fatal(err)
+		}
+		if head.Kind == "Service" && strings.HasSuffix(head.Metadata.Name, "-hints") {
+			head.Kind += " of hints"
 		}
 		into, ok := kinds[head.Kind]
 		if !ok {
