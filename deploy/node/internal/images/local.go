@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/pkg/nodeapi"
@@ -65,21 +66,8 @@ func (i *Importer) importAs(ctx context.Context, ref string, stream io.Reader) e
 		_ = release(context.WithoutCancel(ctx))
 	}()
 	lease, _ := leases.FromContext(ctx)
-	store := ownIngests{i.client.ContentStore(), lease}
-	index, err := archive.ImportIndex(ctx, store, stream)
-	if errdefs.IsUnavailable(err) || errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("containerd: %w", err)
-	}
+	target, err := bring(ctx, ownIngests{i.client.ContentStore(), lease}, stream)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrArchive, err)
-	}
-	target, err := choose(ctx, store, index)
-	if err != nil {
-		return err
-	}
-	// The snapshots stay and the archive's layers go: they are never pushed.
-	label := core.SetChildrenMappedLabels(store, core.ChildrenHandler(store), core.ChildGCLabelsFilterLayers)
-	if err := core.Walk(ctx, label, target); err != nil {
 		return err
 	}
 	image := core.Image{Name: ref, Target: target, Labels: map[string]string{pinnedLabel: pinnedValue, "io.cri-containerd.image": "managed"}}
@@ -90,6 +78,26 @@ func (i *Importer) importAs(ctx context.Context, ref string, stream io.Reader) e
 		return err
 	}
 	return awaitRuntime(ctx, ref)
+}
+
+// bring puts the content of an archive into the store and returns the manifest
+// of its image. The garbage collector keeps that and its configuration as long
+// as an image names it; the layers go with the lease, for once they are unpacked
+// nobody needs them: they are never pushed.
+func bring(ctx context.Context, store content.Store, stream io.Reader) (ocispec.Descriptor, error) {
+	index, err := archive.ImportIndex(ctx, store, stream)
+	if errdefs.IsUnavailable(err) || errors.Is(ctx.Err(), context.Canceled) {
+		return ocispec.Descriptor{}, fmt.Errorf("containerd: %w", err)
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("%w: %w", ErrArchive, err)
+	}
+	target, err := choose(ctx, store, index)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	label := core.SetChildrenMappedLabels(store, core.ChildrenHandler(store), core.ChildGCLabelsFilterLayers)
+	return target, core.Walk(ctx, label, target)
 }
 
 // name gives the image its name, which may have been another's.

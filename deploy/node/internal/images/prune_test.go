@@ -1,6 +1,7 @@
 package images
 
 import (
+	"strings"
 	"testing"
 
 	core "github.com/containerd/containerd/v2/core/images"
@@ -27,6 +28,7 @@ func TestOutdatedSparesWhatMayStillBeNeeded(t *testing.T) {
 	add("tools", "openshell.internal/server-tools:old", "sha256:c3")
 	add("sandbox", "openshell.internal/sandbox:old")
 	add("nameless", "sha256:c4")
+	add("from the laptop", "openshell.internal/image:"+strings.Repeat("0", 64), "sha256:c5")
 
 	got := outdated(all, server+"current", []string{server + "in-use", "openshell.internal/sandbox:other"})
 	want := []string{server + "old", "sha256:c2", server + "older", server + "older-too"}
