@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return 2
 	}
 	if cfg.Handshake, err = server.TakeHandshakeSecret(); err == nil {
+		cfg.NewController = server.InCluster(cfg)
 		err = serve(ctx, cfg, log)
 	}
 	if err != nil {

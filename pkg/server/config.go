@@ -7,8 +7,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
+
+	"github.com/distribution/reference"
+
+	"openshell.ai/openshell/pkg/handshake"
+	"openshell.ai/openshell/pkg/sandbox"
 )
 
 // Config is what a server needs to run.
@@ -19,7 +25,12 @@ type Config struct {
 	DisableTLS         bool     // serve in plain, for use behind a proxy that terminates TLS
 	DisableGatewayAuth bool     // accept clients without a certificate
 	Sandboxes          Sandboxes
-	Handshake          HandshakeSecret
+	Handshake          handshake.Key  // from which those of the sandboxes derive
+	Controller         sandbox.Config // REST, Master and Endpoint come from elsewhere
+
+	// NewController makes what controls the sandboxes, as often as it ends;
+	// nil: the server has no sandboxes. See InCluster.
+	NewController func(*slog.Logger) (Controller, error)
 }
 
 // TLSFiles are paths of PEM files, usually mounted Secrets. They are read
@@ -56,6 +67,7 @@ func ParseFlags(args []string, usage io.Writer) (Config, error) {
 	fs.StringVar(&c.Sandboxes.GRPCEndpoint, "grpc-endpoint", "", "`URL` at which sandboxes reach the gateway")
 	fs.StringVar(&c.Sandboxes.SSHGatewayHost, "ssh-gateway-host", "", "`host` handed out with SSH sessions")
 	fs.IntVar(&c.Sandboxes.SSHGatewayPort, "ssh-gateway-port", 0, "`port` handed out with SSH sessions")
+	c.Controller.AddFlags(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fs.SetOutput(usage)
@@ -71,7 +83,11 @@ func ParseFlags(args []string, usage io.Writer) (Config, error) {
 
 // validate reports the first flag out of its accepted form.
 func (c Config) validate() error {
-	for _, f := range []struct{ flag, address string }{{"listen", c.Listen}, {"probe-listen", c.ProbeListen}} {
+	addresses := []struct{ flag, address string }{{"listen", c.Listen}, {"probe-listen", c.ProbeListen}}
+	if c.Controller.HintListen != "" {
+		addresses = append(addresses, struct{ flag, address string }{"hint-listen", c.Controller.HintListen})
+	}
+	for _, f := range addresses {
 		if _, _, err := net.SplitHostPort(f.address); err != nil {
 			return fmt.Errorf("flag -%s: %q is not host:port", f.flag, f.address)
 		}
@@ -83,6 +99,11 @@ func (c Config) validate() error {
 	}{{"tls-cert", c.TLS.Cert, needTLS}, {"tls-key", c.TLS.Key, needTLS}, {"client-ca", c.TLS.ClientCA, needCA}} {
 		if f.needed && f.path == "" {
 			return fmt.Errorf("flag -%s: the path of a PEM file is needed", f.flag)
+		}
+	}
+	if image := c.Sandboxes.Image; image != "" {
+		if _, err := reference.ParseNormalizedNamed(image); err != nil {
+			return fmt.Errorf("flag -sandbox-image: %q is not an image reference such as debian:12", image)
 		}
 	}
 	if port := c.Sandboxes.SSHGatewayPort; port < 0 || port > 65535 {

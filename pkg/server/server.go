@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
+
+	"openshell.ai/openshell/pkg/sandboxapi"
+	"openshell.ai/openshell/pkg/server/session"
+	"openshell.ai/openshell/pkg/tunnel"
 )
 
 // Times of a server. Clients behind a laptop that slept vanish without a
@@ -25,7 +30,13 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idlePing          = 30 * time.Second
 	pingTimeout       = 15 * time.Second
+	maxHeaders        = 64 << 10
 )
+
+// keepAlive ends a tunnel whose client has vanished.
+func keepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: idlePing, Interval: pingTimeout, Count: 4}
+}
 
 // Server is a gateway server with its ports open.
 type Server struct {
@@ -33,6 +44,11 @@ type Server struct {
 	certs  *certSource // nil: plain
 	grpc   *grpc.Server
 	health *health.Server
+
+	backend  *backend
+	sessions *session.Store
+	tunnels  *tunnel.Handler
+	rest     *restAPI
 
 	gateway, probes                *http.Server
 	gatewayListener, probeListener net.Listener
@@ -43,17 +59,26 @@ func Listen(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) 
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Handshake == (HandshakeSecret{}) {
+	if cfg.Handshake == "" {
 		return nil, errors.New("handshake secret is missing")
 	}
-	s := &Server{log: log}
+	namespace := cmp.Or(cfg.Controller.Namespace, sandboxapi.Namespace)
+	s := &Server{log: log, backend: newBackend(cfg.NewController, namespace, log)}
+	s.sessions = newSessions(s.backend, namespace)
+	s.tunnels = tunnel.NewHandler(tunnelSessions{s.sessions}, tunnelSandboxes{s.backend}, log)
+	var err error
 	if !cfg.DisableTLS {
-		var err error
 		if s.certs, err = newCertSource(cfg, log); err != nil {
 			return nil, err
 		}
 	}
-	s.grpc, s.health = newGRPC()
+	s.grpc, s.health = newGRPC(&api{
+		backend: s.backend, sessions: s.sessions, tunnels: s.tunnels, log: log,
+		namespace: namespace, image: cfg.Sandboxes.Image, gateway: addressOf(cfg),
+	})
+	if s.rest, err = newREST(ctx, s.grpc); err != nil {
+		return nil, err
+	}
 	s.gateway = s.newHTTP(s.gatewayHandler())
 	s.probes = s.newHTTP(s.healthEndpoints())
 	if s.certs != nil {
@@ -64,8 +89,7 @@ func Listen(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) 
 		s.gateway.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks HTTP/2 only
 	}
 
-	var lc net.ListenConfig
-	var err error
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive()}
 	if s.gatewayListener, err = lc.Listen(ctx, "tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("gateway port: %w", err)
 	}
@@ -94,6 +118,11 @@ func (s *Server) Serve(ctx context.Context) error {
 		return ended("gateway port", s.gateway.ServeTLS(s.gatewayListener, "", ""))
 	})
 	group.Go(func() error { return ended("probe port", s.probes.Serve(s.probeListener)) })
+	group.Go(s.rest.serve)
+	group.Go(func() error { s.backend.run(ctx); return nil })
+	if s.backend.start != nil {
+		group.Go(func() error { s.sessions.Run(ctx, s.log); return nil })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		return s.stop(context.WithoutCancel(ctx))
@@ -104,6 +133,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) stop(ctx context.Context) error {
 	start := time.Now()
 	s.health.Shutdown()
+	s.tunnels.Close() // which Shutdown knows nothing of
 	ctx, cancel := context.WithTimeout(ctx, stopGrace)
 	defer cancel()
 	err := s.gateway.Shutdown(ctx)
@@ -111,6 +141,7 @@ func (s *Server) stop(ctx context.Context) error {
 		s.grpc.Stop() // ends streams
 		err = s.gateway.Close()
 	}
+	s.grpc.Stop() // ends what came as JSON
 	s.log.Info("stopped", "after", time.Since(start).Round(time.Millisecond).String())
 	return errors.Join(err, s.probes.Close())
 }
@@ -126,20 +157,27 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
+		MaxHeaderBytes:    maxHeaders,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: idlePing, PingTimeout: pingTimeout},
 		ErrorLog:          log.New(connectionLog{s.log}, "", 0),
 	}
 }
 
-// gatewayHandler splits the gateway port: gRPC says so in its content type.
+// gatewayHandler splits the gateway port: gRPC says so in its content type, the
+// rest by its path.
 func (s *Server) gatewayHandler() http.Handler {
 	endpoints := s.healthEndpoints()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		switch {
+		case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 			s.grpc.ServeHTTP(w, r)
-			return
+		case r.URL.Path == tunnel.Path, r.ProtoMajor == 2 && r.Method == http.MethodConnect: // the latter has no path
+			s.tunnels.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, restPrefix):
+			s.rest.ServeHTTP(w, r)
+		default:
+			endpoints.ServeHTTP(w, r)
 		}
-		endpoints.ServeHTTP(w, r)
 	})
 }
 

@@ -35,9 +35,7 @@ type running struct {
 func start(t *testing.T, cfg Config) running {
 	t.Helper()
 	cfg.Listen, cfg.ProbeListen = "127.0.0.1:0", "127.0.0.1:0"
-	secret, err := ParseHandshakeSecret(testSecret)
-	must(t, err)
-	cfg.Handshake = secret
+	cfg.Handshake = testSecret
 	log := &syncBuffer{}
 	s, err := Listen(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)))
 	must(t, err)
@@ -108,12 +106,12 @@ func TestStandardHealthService(t *testing.T) {
 	}
 }
 
-func TestMethodsWithoutImplementationSaySo(t *testing.T) {
+func TestServerWithoutKubernetesSaysSo(t *testing.T) {
 	s, ca, _ := startTLS(t)
 	client := openshellv1.NewOpenShellClient(dial(t, s, ca.config(t, ca.client(t))))
-	_, err := client.CreateSandbox(t.Context(), &openshellv1.CreateSandboxRequest{})
+	_, err := client.GetSandbox(t.Context(), &openshellv1.GetSandboxRequest{Name: "web"})
 	if status.Code(err) != codes.Unimplemented {
-		t.Errorf("CreateSandbox() error = %v, want UNIMPLEMENTED", err)
+		t.Errorf("GetSandbox() error = %v, want UNIMPLEMENTED", err)
 	}
 }
 
@@ -183,11 +181,9 @@ func TestStopEndsIdleConnectionsAndStreamsInTime(t *testing.T) {
 
 func TestListenRefusesWhatItCannotServe(t *testing.T) {
 	ca := newAuthority(t, "test CA")
-	secret, err := ParseHandshakeSecret(testSecret)
-	must(t, err)
 	good := func(t *testing.T) Config {
 		files := writeTLS(t, t.TempDir(), ca.server(t), ca.pem())
-		return Config{Listen: "127.0.0.1:0", ProbeListen: "127.0.0.1:0", TLS: files, Handshake: secret}
+		return Config{Listen: "127.0.0.1:0", ProbeListen: "127.0.0.1:0", TLS: files, Handshake: testSecret}
 	}
 	busy := start(t, Config{DisableTLS: true})
 	for _, tt := range []struct {
@@ -195,7 +191,7 @@ func TestListenRefusesWhatItCannotServe(t *testing.T) {
 		edit func(*Config)
 		want string
 	}{
-		{"no handshake secret", func(c *Config) { c.Handshake = HandshakeSecret{} }, "handshake secret is missing"},
+		{"no handshake secret", func(c *Config) { c.Handshake = "" }, "handshake secret is missing"},
 		{"no certificate", func(c *Config) { c.TLS.Cert += ".absent" }, "tls.crt.absent"},
 		{"key of another certificate", func(c *Config) {
 			c.TLS.Key = writeTLS(t, t.TempDir(), ca.server(t), ca.pem()).Key
