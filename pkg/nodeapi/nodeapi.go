@@ -37,12 +37,8 @@ const (
 	VPNPort       = 49100 // OpenVPN, udp
 )
 
-// Ports of pods that the firewall of the node lets through.
-const (
-	ServerPort     = 8080 // the gateway server, for sandboxes
-	HintPort       = 8082 // the same, for hints of supervisors
-	SandboxSSHPort = 2222 // supervisors, for the gateway server
-)
+// ServerPort is the gateway server's in its pod, for sandboxes.
+const ServerPort = 8080
 
 // Subcommands of openshell-node that the CLI runs by exec, or as the command
 // of a short-lived container over the volume.

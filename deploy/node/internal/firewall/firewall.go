@@ -14,6 +14,7 @@ import (
 
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/pkg/nodeapi"
+	"openshell.ai/openshell/pkg/sandboxapi"
 )
 
 //go:embed rules.nft
@@ -31,7 +32,7 @@ func Rules(node layout.Node) string {
 		"{{Table}}", table, "{{GatewayPods}}", gatewayPods, "{{Link}}", node.Link,
 		"{{Pods}}", node.Settings.Network.PodCIDR.String(), "{{Services}}", node.Settings.Network.ServiceCIDR.String(),
 		"{{DNS}}", layout.DNSAddress, "{{API}}", strconv.Itoa(nodeapi.APIServerPort),
-		"{{Gateway}}", strconv.Itoa(nodeapi.ServerPort), "{{Hints}}", strconv.Itoa(nodeapi.HintPort), "{{SSH}}", strconv.Itoa(nodeapi.SandboxSSHPort),
+		"{{Gateway}}", strconv.Itoa(nodeapi.ServerPort), "{{Hints}}", strconv.Itoa(sandboxapi.HintPort), "{{SSH}}", strconv.Itoa(sandboxapi.SSHPort),
 	).Replace(rules)
 }
 

@@ -102,7 +102,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 
 func TestAsidesNewestFirst(t *testing.T) {
 	root := t.TempDir()
-	for _, state := range []string{first, second, second + "-2", "current", "aside-nonsense", "lost+found"} {
+	for _, state := range []string{first, first + "-unreadable", second, second + "-2", "current", "aside-nonsense", first + "-other", "lost+found"} {
 		write(t, root, state, state)
 	}
 	asides, err := volume.Volume{Root: root}.Asides()
@@ -113,7 +113,7 @@ func TestAsidesNewestFirst(t *testing.T) {
 	for _, a := range asides {
 		names = append(names, a.Name)
 	}
-	if diff := cmp.Diff([]string{second + "-2", second, first}, names); diff != "" {
+	if diff := cmp.Diff([]string{second + "-2", second, first + "-unreadable", first}, names); diff != "" {
 		t.Error(diff)
 	}
 }
