@@ -55,7 +55,7 @@ func judge(s *v1.Sandbox, o observation) (v1.Phase, problem, time.Duration) {
 	case s.Spec.Stopped:
 		return v1.PhaseProvisioning, problem{reason: reasonStopping, message: "the sandbox is being stopped"}, 0
 	case o.pod == nil:
-		return v1.PhaseProvisioning, problem{reason: reasonProvisioning, message: "the sandbox is being made"}, 0
+		return v1.PhaseProvisioning, problem{reason: reasonProvisioning, message: startingMessage}, 0
 	case o.pod.DeletionTimestamp != nil:
 		return v1.PhaseProvisioning, problem{reason: reasonRestarting, message: "the sandbox's former pod is ending"}, 0
 	case o.word.connected:

@@ -21,6 +21,8 @@ const (
 	shortRun    = 10 * time.Second
 )
 
+const startingMessage = "the pod is starting"
+
 // maxMessage is how much of somebody else's message a condition shows.
 const maxMessage = 300
 
@@ -47,20 +49,27 @@ func trouble(pod *corev1.Pod, now time.Time) (problem, time.Duration) {
 	if pod.Status.PodIP != "" {
 		return problem{reason: reasonConnecting, message: "the supervisor does not answer yet"}, 0
 	}
-	return problem{reason: reasonProvisioning, message: "the pod is starting"}, 0
+	return problem{reason: reasonProvisioning, message: startingMessage}, 0
 }
 
 func unscheduled(c corev1.PodCondition, pod *corev1.Pod, now time.Time) (problem, time.Duration) {
-	p := problem{reason: reasonUnschedulable, message: "no node has room for the sandbox: " + oneLine(c.Message)}
-	for _, what := range []string{"memory", "cpu"} {
-		if strings.Contains(c.Message, "Insufficient "+what) {
-			p.message = fmt.Sprintf("the node has too little %s left for the sandbox", what)
-		}
-	}
-	if strings.Contains(c.Message, "Too many pods") {
+	p := problem{reason: reasonUnschedulable}
+	switch {
+	case strings.Contains(c.Message, "Insufficient memory"):
+		p.message = "the node has too little memory left for the sandbox"
+	case strings.Contains(c.Message, "Insufficient cpu"):
+		p.message = "the node has too little cpu left for the sandbox"
+	case strings.Contains(c.Message, "Too many pods"):
 		p.message = "the node has as many pods as it can hold"
+	default:
+		p.message = "no node takes the sandbox: " + oneLine(c.Message)
 	}
-	return p.unlessSoon(true, pod, now)
+	lasting, left := p.unlessSoon(true, pod, now)
+	if !lasting.lasting && strings.Contains(c.Message, "PersistentVolumeClaim") {
+		// Every new pod is a moment ahead of its claim.
+		return problem{reason: reasonProvisioning, message: startingMessage}, left
+	}
+	return lasting, left
 }
 
 // unlessSoon makes a problem that may heal by itself a lasting one when the pod

@@ -80,7 +80,8 @@ func TestTroubleOfAPod(t *testing.T) {
 		{"out of memory, running again", with(running(ended(waiting("", ""), "OOMKilled", 137, ""), 5)), v1.PhaseProvisioning, "OOMKilled", "started again", false},
 		{"no memory left", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Second), v1.PhaseProvisioning, "Unschedulable", "too little memory", true},
 		{"no memory left for long", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Minute), v1.PhaseError, "Unschedulable", "too little memory", false},
-		{"claim not bound yet", unschedulable("pod has unbound immediate PersistentVolumeClaims", time.Second), v1.PhaseProvisioning, "Unschedulable", "unbound", true},
+		{"claim not bound yet", unschedulable("pod has unbound immediate PersistentVolumeClaims", time.Second), v1.PhaseProvisioning, reasonProvisioning, "starting", true},
+		{"claim never bound", unschedulable("pod has unbound immediate PersistentVolumeClaims", time.Minute), v1.PhaseError, "Unschedulable", "no node takes the sandbox: pod has unbound", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := testSandbox()
