@@ -77,12 +77,18 @@ func within(want corev1.ResourceRequirements, have corev1.ResourceList) error {
 		most, known := have[name]
 		for _, list := range []corev1.ResourceList{want.Limits, want.Requests} {
 			if asked, ok := list[name]; ok && known && asked.Cmp(most) > 0 {
-				return fmt.Errorf("%w: %s: %s is more than the %s of the node", ErrResources, name, asked.String(), readable(most))
+				return tooMuch(fmt.Sprintf("%s: %s is more than the %s of the node", name, asked.String(), readable(most)))
 			}
 		}
 	}
 	return nil
 }
+
+// tooMuch is an ErrResources in words.
+type tooMuch string
+
+func (e tooMuch) Error() string        { return string(e) }
+func (e tooMuch) Is(target error) bool { return target == ErrResources }
 
 // readable shortens the bytes of a node, which come as Ki or bare numbers.
 func readable(q resource.Quantity) string {

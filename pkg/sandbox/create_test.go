@@ -129,8 +129,8 @@ func TestCreateCleansUpAfterItsContext(t *testing.T) {
 
 func TestCreateRefusesWhatNoNodeHas(t *testing.T) {
 	for _, tt := range []struct{ cpu, memory, want string }{
-		{"64", "1Gi", "more than a node has: cpu: 64 is more than the 2 of the node"},
-		{"1", "1Ti", "more than a node has: memory: 1Ti is more than the 2000Mi of the node"},
+		{"64", "1Gi", "cpu: 64 is more than the 2 of the node"},
+		{"1", "1Ti", "memory: 1Ti is more than the 2000Mi of the node"},
 		{"2", "2000Mi", ""},
 	} {
 		r := newRig(t)
