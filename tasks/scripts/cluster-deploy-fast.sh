@@ -163,7 +163,7 @@ ensure_handshake() {
   esac
 }
 
-# build_server: the supervisor in $work/bin, and in $work/images the index of the
+# build_server: the supervisor in $work/supervisor, and in $work/images the index of the
 # new image, whose archive stands beside it. The archive is named by content: at
 # every moment index and archive belong together.
 build_server() {
@@ -172,9 +172,9 @@ build_server() {
     cat "$work/build.log" >&2
     return 1
   }
-  rm -rf "$work/images" "$work/bin"
-  mkdir -p "$work/images" "$work/bin"
-  cp "$root/build/image/$arch/supervisor/openshell-sandbox" "$work/bin/"
+  rm -rf "$work/images" "$work/supervisor"
+  mkdir -p "$work/images" "$work/supervisor"
+  cp "$root/build/image/$arch/supervisor/openshell-sandbox" "$work/supervisor/"
   tar=server-$(jq -r '.images[] | select(.name == "server") | .digest' "$images/index.json" | cut -d: -f2 | cut -c1-12).tar
   cp "$images/server.tar" "$work/images/$tar"
   jq --arg file "$tar" '{images: [.images[] | select(.name == "server") | .file = $file]}' "$images/index.json" >"$work/images/index.json"
@@ -185,7 +185,7 @@ build_server() {
 # here on the record would not be true.
 copy_server() {
   # shellcheck disable=SC2016 # expanded in the node
-  tar -c -C "$work/bin" . | in_node sh -euc '
+  tar -c -C "$work/supervisor" . | in_node sh -euc '
     mkdir -p "$1/bin"
     chmod 0755 "$1/bin"
     rm -f "$2"
