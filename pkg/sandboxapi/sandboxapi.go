@@ -87,7 +87,7 @@ const RequestComplete = "complete@openshell.ai"
 // is an Inline, and the document stands before stdin in the channel's data.
 const (
 	MaxExtra    = 128 << 10
-	MaxDocument = 64 << 20 // 1024 arguments of 32 KiB, each byte an escape at worst
+	MaxDocument = 16 << 20 // more than the kernel takes as arguments, escaped
 )
 
 // Inline says how long the document is that begins a channel's data.
