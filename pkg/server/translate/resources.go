@@ -18,15 +18,16 @@ const resourcesField = "spec.template.resources"
 type bounds struct {
 	least, most resource.Quantity
 	form        string
+	fractions   bool // thousandths count; else whole ones
 }
 
 func boundsOf(name string) (bounds, bool) {
 	b, ok := map[string]bounds{
 		// The kernel's scheduler knows nothing less than a hundredth of a core.
-		"cpu": {resource.MustParse("10m"), resource.MustParse("1k"), `cores, such as 2, "1.5" or "500m"`},
+		"cpu": {resource.MustParse("10m"), resource.MustParse("1k"), `cores, such as 2, "1.5" or "500m"`, true},
 		// Less does not start a supervisor and a shell.
-		"memory":            {resource.MustParse("32Mi"), resource.MustParse("1Pi"), `bytes, such as "512Mi" or "4Gi"`},
-		"ephemeral-storage": {resource.MustParse("1Mi"), resource.MustParse("1Pi"), `bytes, such as "1Gi"`},
+		"memory":            {resource.MustParse("32Mi"), resource.MustParse("1Pi"), `bytes, such as "512Mi" or "4Gi"`, false},
+		"ephemeral-storage": {resource.MustParse("1Mi"), resource.MustParse("1Pi"), `bytes, such as "1Gi"`, false},
 	}[name]
 	return b, ok
 }
@@ -102,6 +103,8 @@ func amount(field string, value *structpb.Value, b bounds) (resource.Quantity, *
 		return resource.Quantity{}, invalid(field, "%s is less than %s, the least that a sandbox can be run with", text, b.least.String())
 	case q.Cmp(b.most) > 0:
 		return resource.Quantity{}, invalid(field, "%s is more than %s", text, b.most.String())
+	case b.fractions:
+		return *resource.NewMilliQuantity(q.MilliValue(), q.Format), nil
 	}
-	return q, nil
+	return *resource.NewQuantity(q.Value(), q.Format), nil
 }

@@ -21,8 +21,8 @@ func Sandbox(s *v1.Sandbox) *datamodelv1.Sandbox {
 		Id:          s.Spec.ID,
 		Name:        s.Name,
 		Namespace:   s.Namespace,
-		Spec:        spec(&s.Spec),
-		Status:      status(s),
+		Spec:        specOf(&s.Spec),
+		Status:      statusOf(s),
 		Phase:       Phase(s),
 		CreatedAtMs: s.CreationTimestamp.UnixMilli(),
 	}
@@ -44,6 +44,9 @@ func Phase(s *v1.Sandbox) datamodelv1.SandboxPhase {
 	case v1.PhaseDeleting:
 		return datamodelv1.SandboxPhase_SANDBOX_PHASE_DELETING
 	case v1.PhaseStopped:
+		if !s.Spec.Stopped { // the controller has not seen it yet
+			return datamodelv1.SandboxPhase_SANDBOX_PHASE_PROVISIONING
+		}
 		return datamodelv1.SandboxPhase_SANDBOX_PHASE_STOPPED
 	}
 	return datamodelv1.SandboxPhase_SANDBOX_PHASE_UNKNOWN
@@ -69,7 +72,7 @@ func Fingerprint(hostKey string) string {
 	return ssh.FingerprintSHA256(key)
 }
 
-func spec(s *v1.SandboxSpec) *datamodelv1.SandboxSpec {
+func specOf(s *v1.SandboxSpec) *datamodelv1.SandboxSpec {
 	out := &datamodelv1.SandboxSpec{
 		LogLevel:  s.LogLevel,
 		Ephemeral: s.Ephemeral,
@@ -106,7 +109,7 @@ func resources(r corev1.ResourceRequirements) *structpb.Struct {
 	return out
 }
 
-func status(s *v1.Sandbox) *datamodelv1.SandboxStatus {
+func statusOf(s *v1.Sandbox) *datamodelv1.SandboxStatus {
 	out := &datamodelv1.SandboxStatus{
 		SandboxName:           s.Name,
 		SshHostKey:            s.Status.HostKey,
