@@ -99,6 +99,7 @@ func (s *supervisor) directUnix(request ssh.NewChannel) {
 	ch, requests, err := request.Accept()
 	if err != nil {
 		p.Abandon()
+		p.Close()
 		return
 	}
 	defer ch.Close()

@@ -23,6 +23,7 @@ type setup struct {
 	Environ     []string
 	Passwd      string
 	NoShell     bool
+	SmallDisk   bool
 }
 
 // becomeSandbox makes a container around this process, like the pod's, with the
@@ -50,6 +51,12 @@ func becomeSandbox(arg string) error {
 		},
 		func() error { return bind(filepath.Join(s.Dir, "workspace"), root+sandboxapi.Workspace, 0) },
 		func() error { return bind(filepath.Join(s.Dir, "state"), root+sandboxapi.StateDir, 0) },
+		func() error {
+			if !s.SmallDisk {
+				return nil
+			}
+			return unix.Mount("tmpfs", root+sandboxapi.StateDir, "tmpfs", 0, "mode=0755,size=65536")
+		},
 		func() error { return bind(filepath.Join(s.Dir, "secret"), root+sandboxapi.SecretDir, unix.MS_RDONLY) },
 		func() error { return bind(filepath.Dir(s.Binary), root+sandboxapi.BinaryDir, unix.MS_RDONLY) },
 		func() error { return unix.Chroot(root) },

@@ -33,6 +33,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == probeName {
+		os.Exit(probe(os.Args[1:]))
+	}
 	if len(os.Args) == 2 && os.Args[0] == initName {
 		if err := becomeSandbox(os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, "sandbox of a test:", err)
@@ -69,7 +72,7 @@ type rig struct {
 	Env       []string // of the image
 	Passwd    string   // of the image
 	NoShell   bool     // an image of nothing but one program
-	Workspace int64    // bytes, if the disk is to be small
+	SmallDisk bool     // of 64 KiB, for the state; it is new at every start
 
 	process *exec.Cmd
 	ended   chan struct{}
@@ -139,7 +142,7 @@ func (r *rig) start() *rig {
 		}
 		environ = append(environ, sandboxapi.EnvCommand+"="+string(c))
 	}
-	setup, err := json.Marshal(setup{Dir: r.dir, Binary: binary, Environ: environ, Passwd: r.Passwd, NoShell: r.NoShell})
+	setup, err := json.Marshal(setup{Dir: r.dir, Binary: binary, Environ: environ, Passwd: r.Passwd, NoShell: r.NoShell, SmallDisk: r.SmallDisk})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -190,6 +193,78 @@ func (r *rig) follow(stderr io.Reader, listening chan<- string, process *exec.Cm
 		}
 	}
 	process.Wait()
+}
+
+// probe puts this test program into the workspace, and returns the command that
+// runs it with a verb of probe.
+func (r *rig) probe(args ...string) []string {
+	r.t.Helper()
+	path := r.path("workspace/" + probeName)
+	if _, err := os.Stat(path); err != nil {
+		self, err := os.ReadFile("/proc/self/exe")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, self, 0o755); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return append([]string{sandboxapi.Workspace + "/" + probeName}, args...)
+}
+
+// raw is a connection of SSH without our client.
+func (r *rig) raw() *ssh.Client {
+	r.t.Helper()
+	conn := r.dial()
+	if err := handshake.Offer(conn, r.key, "token", time.Now().Add(10*time.Second)); err != nil {
+		r.t.Fatal(err)
+	}
+	c, channels, requests, err := ssh.NewClientConn(conn, "", &ssh.ClientConfig{User: sandboxapi.User, HostKeyCallback: ssh.FixedHostKey(r.hostKey)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	client := ssh.NewClient(c, channels, requests)
+	r.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// pipe is a stdin that stays open for the time of the test.
+func (r *rig) pipe() (*os.File, *os.File) {
+	r.t.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { reader.Close(); writer.Close() })
+	return reader, writer
+}
+
+// eventually waits until a condition holds.
+func (r *rig) eventually(what string, holds func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+// has says whether a file of the workspace exists.
+func (r *rig) has(name string) func() bool {
+	return func() bool {
+		_, err := os.Stat(r.path("workspace/" + name))
+		return err == nil
+	}
+}
+
+// content is that of a file on the claim.
+func (r *rig) content(name string) string {
+	r.t.Helper()
+	b, err := os.ReadFile(r.path(name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // stop is what the kubelet does; it returns the exit code.
@@ -244,19 +319,19 @@ type result struct {
 // sh runs a script by exec@openshell.ai on a connection of its own.
 func (r *rig) sh(script string) result {
 	r.t.Helper()
-	return r.exec(sandboxapi.Exec{Argv: []string{"sh", "-c", script}}, "")
+	return r.exec(r.t, sandboxapi.Exec{Argv: []string{"sh", "-c", script}}, "")
 }
 
-func (r *rig) exec(e sandboxapi.Exec, stdin string) result {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+func (r *rig) exec(t *testing.T, e sandboxapi.Exec, stdin string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	c := r.connect()
 	defer c.Close()
 	var out, errs strings.Builder
 	code, err := c.Exec(ctx, e, sandboxssh.Streams{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs})
 	if err != nil {
-		r.t.Fatalf("exec %q: %v", e.Argv, err)
+		t.Fatalf("exec %.100q: %v", e.Argv, err)
 	}
 	return result{code, out.String(), errs.String()}
 }

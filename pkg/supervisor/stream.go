@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -49,9 +50,16 @@ func serve(ch ssh.Channel, requests <-chan *ssh.Request, p *proc.Process) {
 		io.Copy(io.Discard, ch) //nolint:errcheck // what the process does not read
 	}()
 	var output sync.WaitGroup
-	output.Go(func() { p.Copy(ch, p.Stdout) })          //nolint:errcheck // the client is gone, and the process hung up
-	output.Go(func() { p.Copy(ch.Stderr(), p.Stderr) }) //nolint:errcheck // see above
+	output.Go(func() { send(ch, p, p.Stdout) })
+	output.Go(func() { send(ch.Stderr(), p, p.Stderr) })
 	output.Wait()
 	ch.CloseWrite() //nolint:errcheck // the client is gone
 	<-p.Done()
+}
+
+// send copies a stream; what the client does not take any more is dropped.
+func send(to io.Writer, p *proc.Process, from *os.File) {
+	if p.Copy(to, from) != nil {
+		p.Copy(io.Discard, from) //nolint:errcheck // it takes everything
+	}
 }

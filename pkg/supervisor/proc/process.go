@@ -116,12 +116,17 @@ func (p *Process) Resize(s Size) {
 	}
 }
 
-// Abandon is for a client that went away: what it ran gets SIGHUP, and its
-// streams end.
+// Abandon is for a client that went away: what it ran gets SIGHUP, and has
+// neither input nor terminal any more. Its output is still to be read, or it
+// would die of SIGPIPE while it cleans up.
 func (p *Process) Abandon() {
 	p.Signal(syscall.SIGHUP)
 	p.Signal(syscall.SIGCONT)
-	p.Close()
+	for _, f := range []*os.File{p.tty, p.stdin} {
+		if f != nil {
+			f.Close()
+		}
+	}
 }
 
 // Close gives up this side of the streams.
