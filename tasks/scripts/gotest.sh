@@ -38,5 +38,11 @@ fi
 if [[ $kind:$module == unit:. ]] && ! provide jq; then
   say "NOT RUN: the tests of the fast deploy (jq is not installed)"
 fi
+if [[ $kind == e2e ]]; then
+  # What people use beside openshell.
+  provide ssh openssh-client && provide rsync && provide curl || die "the scenarios need ssh, rsync and curl"
+  # Compiled before a scenario waits for it.
+  go tool -modfile="$root/tools/grpcurl/go.mod" -n grpcurl >/dev/null
+fi
 say "$kind tests of $module: go test ${flags[*]-} $* ${packages[*]}"
 go test "${build_flags[@]}" ${flags[@]+"${flags[@]}"} "$@" "${packages[@]}"

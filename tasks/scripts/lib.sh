@@ -54,12 +54,13 @@ apt_install() {
   fi
 }
 
-# provide TOOL: is it there, if need be by installing the package of that name?
+# provide TOOL [PACKAGE]: is it there, if need be by installing the package, of
+# the same name unless given?
 provide() {
   have "$1" && return
   is_debian && is_root || return
-  say "installing $1"
-  apt_install "$1"
+  say "installing ${2:-$1}"
+  apt_install "${2:-$1}"
 }
 
 # engine_build DOCKER_BUILD_ARGUMENT...: by the engine's own builder, or the
