@@ -150,7 +150,11 @@ func (f *fakeEngine) Close() error { return nil }
 func (f *fakeEngine) Endpoint() string { return "unix:///fake.sock" }
 
 func (f *fakeEngine) Image(ctx context.Context, ref string) (docker.Image, error) {
-	if image, ok := f.HostImages[ref]; ok {
+	now, err := readFake(os.Getenv("FAKE"), "") // docker may have pulled it
+	if err != nil {
+		return docker.Image{}, err
+	}
+	if image, ok := now.HostImages[ref]; ok {
 		return image, nil
 	}
 	return docker.Image{}, docker.NewError(docker.NotFound, "inspect image", ref, "no such image")

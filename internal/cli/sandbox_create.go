@@ -91,7 +91,7 @@ func (o *createOptions) complete(cmd *cobra.Command, args []string) error {
 	}
 	o.argv = args
 	o.ttyGiven = cmd.Flags().Changed("tty")
-	if cmd.Flags().Changed("keep") && o.keep == o.noKeep {
+	if cmd.Flags().Changed("keep") && cmd.Flags().Changed("no-keep") && o.keep == o.noKeep {
 		return usageError(cmd, "--keep and --no-keep exclude each other")
 	}
 	o.noKeep = o.noKeep || !o.keep

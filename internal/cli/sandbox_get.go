@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sort"
-	"strings"
+	"strconv"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"openshell.ai/openshell/internal/cli/render"
@@ -76,7 +77,11 @@ func limits(resources map[string]any) []string {
 	all, _ := resources["limits"].(map[string]any)
 	var out []string
 	for name, amount := range all {
-		out = append(out, fmt.Sprintf("%s %v", strings.TrimSpace(name), amount))
+		text := fmt.Sprint(amount)
+		if bytes, err := strconv.ParseInt(text, 10, 64); err == nil && name == "memory" {
+			text = units.BytesSize(float64(bytes))
+		}
+		out = append(out, name+" "+text)
 	}
 	sort.Strings(out)
 	return out

@@ -168,7 +168,7 @@ type transferring struct {
 }
 
 func (t transferring) upload(ctx context.Context, local, to string) (transferred, error) {
-	return t.run(ctx, "upload "+local, func(files *sftp.Client, opts transfer.Options) (string, error) {
+	return t.run(ctx, "upload", local, func(files *sftp.Client, opts transfer.Options) (string, error) {
 		if local == stdio {
 			opts.Meter.Files.Store(1)
 			return to, transfer.UploadStream(ctx, files, t.deps.In, to, opts)
@@ -178,7 +178,7 @@ func (t transferring) upload(ctx context.Context, local, to string) (transferred
 }
 
 func (t transferring) download(ctx context.Context, from, local string) (transferred, error) {
-	return t.run(ctx, "download "+from, func(files *sftp.Client, opts transfer.Options) (string, error) {
+	return t.run(ctx, "download", from, func(files *sftp.Client, opts transfer.Options) (string, error) {
 		if local == stdio {
 			opts.Meter.Files.Store(1)
 			return local, transfer.DownloadStream(ctx, files, from, t.deps.Out, opts)
@@ -187,7 +187,7 @@ func (t transferring) download(ctx context.Context, from, local string) (transfe
 	})
 }
 
-func (t transferring) run(ctx context.Context, step string, do func(*sftp.Client, transfer.Options) (string, error)) (transferred, error) {
+func (t transferring) run(ctx context.Context, verb, what string, do func(*sftp.Client, transfer.Options) (string, error)) (transferred, error) {
 	files, err := t.ssh.SFTP(ctx)
 	if err != nil {
 		return transferred{}, lost(t.sandbox, err)
@@ -196,6 +196,7 @@ func (t transferring) run(ctx context.Context, step string, do func(*sftp.Client
 	// An interrupted transfer cleans up over the same connection, unless that
 	// hangs.
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(abandonAfter, func() { t.ssh.Close() }) })()
+	step := verb + " " + what
 	meter, began := &transfer.Meter{}, time.Now()
 	end := t.progress.begin(step, "")
 	stop := t.deps.meter(t.progress, t.output, step, func() string {
@@ -208,14 +209,14 @@ func (t transferring) run(ctx context.Context, step string, do func(*sftp.Client
 	stop()
 	end(false)
 	if err != nil {
-		return transferred{}, t.failed(ctx, step, err)
+		return transferred{}, t.failed(ctx, verb, what, err)
 	}
 	return transferred{
 		Sandbox: t.sandbox, Path: final, Files: meter.Files.Load(), Bytes: meter.Done.Load(), ElapsedMS: time.Since(began).Milliseconds(),
 	}, nil
 }
 
-func (t transferring) failed(ctx context.Context, step string, err error) error {
+func (t transferring) failed(ctx context.Context, verb, what string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -225,7 +226,7 @@ func (t transferring) failed(ctx context.Context, step string, err error) error 
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return fault.New(fault.TransferFailed, fault.ExitFailure, "%s", plainPath(err))
 	}
-	return fault.New(fault.TransferFailed, fault.ExitFailure, "the %s failed", step).Because(err)
+	return fault.New(fault.TransferFailed, fault.ExitFailure, "the %s of %s failed", verb, what).Because(err)
 }
 
 // plainPath is an error about a path without the name of the call that failed.

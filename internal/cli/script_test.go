@@ -1,3 +1,5 @@
+//go:build !windows
+
 package cli
 
 import (
@@ -28,11 +30,17 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
 			env.Setenv("HOME", env.WorkDir)
+			setUpGateways(env)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":      exits,
 			"interrupts": interrupts,
+			"eventually": eventually,
+			"gateway":    runGateway,
+			"sandbox":    lookAtSandbox,
+			"sessions":   countSessions,
+			"signalled":  signalled,
 		},
 	})
 }

@@ -119,7 +119,7 @@ func (h Host) build(ctx context.Context, from Source) (docker.Image, error) {
 	if err != nil {
 		if ctx.Err() == nil {
 			err = fault.New(fault.BuildFailed, fault.ExitFailure, "the image of %s could not be built", from.Name).
-				Hint("`docker build %s` shows the same error", from.context).Because(dockerError(err, last))
+				Hint("`docker build --file %s %s` shows the same error", from.dockerfile, from.context).Because(dockerError(err, last))
 		}
 		done(err)
 		return docker.Image{}, err

@@ -51,6 +51,13 @@ func (f files) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 }
 
 func (f files) Filecmd(r *sftp.Request) error {
+	if r.Method == "Symlink" { // its path is where the link leads
+		at, err := f.at(r.Target)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(r.Filepath, at)
+	}
 	at, err := f.at(r.Filepath)
 	if err != nil {
 		return err
@@ -69,12 +76,6 @@ func (f files) Filecmd(r *sftp.Request) error {
 		return os.Mkdir(at, 0o755)
 	case "Remove":
 		return os.Remove(at)
-	case "Symlink": // the target stands first
-		target, err := f.at(r.Target)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(r.Filepath, target)
 	}
 	return sftp.ErrSSHFxOpUnsupported
 }

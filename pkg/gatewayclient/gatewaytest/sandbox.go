@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,9 +40,15 @@ type Sandbox struct {
 	record  *datamodelv1.Sandbox
 	conns   []net.Conn
 	command *process // nil: not started
-	output  bytes.Buffer
+	output  []chunk
 	ended   bool           // the command
 	input   io.WriteCloser // of the command
+}
+
+// chunk is some output of the command.
+type chunk struct {
+	stderr bool
+	data   []byte
 }
 
 // ID names it.
@@ -49,6 +56,9 @@ func (s *Sandbox) ID() string { return s.id }
 
 // Dir is its workspace.
 func (s *Sandbox) Dir() string { return s.dir }
+
+// Fingerprint of its host key.
+func (s *Sandbox) Fingerprint() string { return ssh.FingerprintSHA256(s.key.PublicKey()) }
 
 // Phase it is in.
 func (s *Sandbox) Phase() datamodelv1.SandboxPhase { return s.snapshot().GetPhase() }
@@ -212,7 +222,7 @@ func (s *Sandbox) session(ch ssh.Channel, requests <-chan *ssh.Request) {
 			r.Reply(true, nil)
 			go ssh.DiscardRequests(requests)
 			sftp.NewRequestServer(ch, files{s.dir}.handlers(), sftp.WithStartDirectory(sandboxapi.Workspace)).Serve()
-			ch.Close()
+			sendExit(ch, 0)
 			return
 		default:
 			r.Reply(false, nil)
@@ -365,13 +375,13 @@ func (s *Sandbox) startCommand(tty *sandboxapi.TTY) {
 	if spec.GetStdin() {
 		stdin = reader
 	}
-	wait, err := p.start(stdin, replay{s}, replay{s})
+	wait, err := p.start(stdin, replay{s, false}, replay{s, true})
 	go func() {
 		code := 127
 		if err == nil {
 			code = wait()
 		} else {
-			io.WriteString(replay{s}, err.Error()+"\n")
+			io.WriteString(replay{s, true}, err.Error()+"\n")
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -383,13 +393,17 @@ func (s *Sandbox) startCommand(tty *sandboxapi.TTY) {
 }
 
 // replay keeps output for those who attach.
-type replay struct{ s *Sandbox }
+type replay struct {
+	s      *Sandbox
+	stderr bool
+}
 
 func (r replay) Write(p []byte) (int, error) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.s.changed.Broadcast()
-	return r.s.output.Write(p)
+	r.s.output = append(r.s.output, chunk{r.stderr, bytes.Clone(p)})
+	return len(p), nil
 }
 
 func (s *Sandbox) attach(n ssh.NewChannel) {
@@ -430,16 +444,22 @@ func (s *Sandbox) attach(n ssh.NewChannel) {
 	}()
 	for sent := 0; ; {
 		s.mu.Lock()
-		for s.output.Len() == sent && !s.ended && !closed(gone) {
+		for len(s.output) == sent && !s.ended && !closed(gone) {
 			s.changed.Wait()
 		}
-		fresh := bytes.Clone(s.output.Bytes()[sent:])
+		fresh := slices.Clone(s.output[sent:])
 		ended, code := s.ended, int(s.record.GetStatus().GetCommand().GetExitCode())
 		s.mu.Unlock()
 		if closed(gone) {
 			return
 		}
-		ch.Write(fresh)
+		for _, c := range fresh {
+			if c.stderr {
+				ch.Stderr().Write(c.data)
+			} else {
+				ch.Write(c.data)
+			}
+		}
 		if sent += len(fresh); ended && len(fresh) == 0 {
 			sendExit(ch, code)
 			return
@@ -485,9 +505,11 @@ func (s *Sandbox) lines(sources []string) []*openshellv1.SandboxLogLine {
 	defer s.mu.Unlock()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixMilli()
 	all := []*openshellv1.SandboxLogLine{{SandboxId: s.id, TimestampMs: at, Level: "info", Message: "listening", Source: sandboxapi.LogSupervisor}}
-	for line := range strings.Lines(s.output.String()) {
-		at++
-		all = append(all, &openshellv1.SandboxLogLine{SandboxId: s.id, TimestampMs: at, Level: "info", Message: strings.TrimSuffix(line, "\n"), Source: sandboxapi.LogCommand})
+	for _, c := range s.output {
+		for line := range strings.Lines(string(c.data)) {
+			at++
+			all = append(all, &openshellv1.SandboxLogLine{SandboxId: s.id, TimestampMs: at, Level: "info", Message: strings.TrimSuffix(line, "\n"), Source: sandboxapi.LogCommand})
+		}
 	}
 	var out []*openshellv1.SandboxLogLine
 	for _, line := range all {
