@@ -15,8 +15,8 @@ import (
 )
 
 // Engine is a Docker Engine of a scenario's own, in a network namespace and
-// with a data directory of its own, so that it can be stopped and killed and
-// every port is free.
+// with a data directory of its own, so that it can be stopped and every port is
+// free.
 type Engine struct {
 	name   string
 	dir    string // sockets, runtime state and log
@@ -90,17 +90,12 @@ func (e *Engine) Start(t testing.TB) {
 
 // Stop ends the daemon as a restart of the machine would: politely, and with
 // it every container.
-func (e *Engine) Stop(t testing.TB) { e.end(t, syscall.SIGTERM) }
-
-// Kill ends the daemon without a warning.
-func (e *Engine) Kill(t testing.TB) { e.end(t, syscall.SIGKILL) }
-
-func (e *Engine) end(t testing.TB, signal os.Signal) {
+func (e *Engine) Stop(t testing.TB) {
 	t.Helper()
 	if e.daemon == nil {
 		return
 	}
-	if err := e.daemon.Process.Signal(signal); err != nil {
+	if err := e.daemon.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("the engine was gone already: %v", err)
 	}
 	_ = e.daemon.Wait() // how it ended is shown by its log
@@ -116,7 +111,7 @@ func (e *Engine) remove(t *testing.T) {
 	run(t, nil, "", "ip", "netns", "del", e.name)
 	// What a killed daemon left mounted.
 	run(t, nil, "", "sh", "-c", fmt.Sprintf(
-		`cut -d' ' -f2 /proc/mounts | grep -e '^%s/' -e '^%s/' | sort -r | xargs -r umount -l`, e.dir, e.data))
+		`cut -d' ' -f2 /proc/mounts | grep -E '^(%s|%s)(/|$)' | sort -r | xargs -r umount -l`, e.dir, e.data))
 	for _, dir := range []string{e.dir, e.data} {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("left behind: %v", err)

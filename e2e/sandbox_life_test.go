@@ -70,7 +70,6 @@ func TestPitfall26SandboxesSurvive(t *testing.T) {
 		{"gateway stop", func(t *testing.T) { g.CLI(t, "gateway", "stop").Exits(t, 0) }},
 		{"container removed", func(t *testing.T) { g.docker(t, "rm", "--force", g.Resource()) }},
 		{"engine restarted", func(t *testing.T) { e.Stop(t); e.Start(t) }},
-		{"engine killed", func(t *testing.T) { e.Kill(t); e.Start(t) }},
 		{"server restarted", func(t *testing.T) {
 			g.Kubectl(t, "delete", "pod", "--namespace", "openshell", "openshell-0", "--grace-period=0", "--force")
 			runs-- // the sandboxes run on
