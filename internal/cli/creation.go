@@ -129,11 +129,18 @@ func (c *creation) create(ctx context.Context, image *hostImage) error {
 	return nil
 }
 
-// refined adds what to do about a name that is taken.
+// refined puts a refusal into terms of this command.
 func (c *creation) refined(err error) error {
 	var known *fault.Error
-	if errors.As(err, &known) && known.ID == fault.SandboxExists {
+	if !errors.As(err, &known) {
+		return err
+	}
+	switch known.ID {
+	case fault.SandboxExists:
 		known.Hint("`openshell sandbox connect %s` goes into it", c.name).Hint("choose another with --name, or none")
+	case fault.BadValue:
+		// The field is followed by the resource, which is called as its flag.
+		known.Message = strings.Replace(known.Message, "spec.template.resources: ", "--", 1)
 	}
 	return err
 }
@@ -290,7 +297,11 @@ func (c *creation) discard(ctx context.Context) {
 	c.progress.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
 	defer cancel()
+	progress := c.deps.steps(c.output)
+	end := progress.begin("delete sandbox "+c.sandbox.GetName(), "")
 	err := c.remove(ctx, c.client, c.sandbox.GetName())
+	end(false)
+	progress.Close()
 	if err != nil && !fault.HasID(err, fault.SandboxAbsent) {
 		fmt.Fprintf(c.deps.Err, "warning: sandbox %s could not be deleted (%s); `openshell sandbox delete %s` does\n",
 			c.sandbox.GetName(), render.Printable(err.Error()), c.sandbox.GetName())

@@ -20,7 +20,7 @@ type sandboxDocument struct {
 	Status      string            `json:"status"` // provisioning, ready, error, deleting, stopped, unknown
 	Reason      string            `json:"reason,omitempty"`
 	Message     string            `json:"message,omitempty"` // why it is not ready
-	Image       string            `json:"image"`             // as the user named it
+	Image       string            `json:"image"`             // as the user named it, or default
 	CreatedAt   time.Time         `json:"createdAt"`
 	Ephemeral   bool              `json:"ephemeral"`
 	Command     *commandDocument  `json:"command,omitempty"`
@@ -115,12 +115,17 @@ func whyNotReady(s *datamodelv1.Sandbox) (reason, message string) {
 	return "", ""
 }
 
-// imageName is the image of a sandbox as the user named it.
+// imageName is the image of a sandbox as the user named it; "default" is the
+// gateway's own.
 func imageName(s *datamodelv1.Sandbox) string {
-	if name := s.GetSpec().GetTemplate().GetAnnotations()[sandboxapi.AnnotationImage]; name != "" {
+	template := s.GetSpec().GetTemplate()
+	if name := template.GetAnnotations()[sandboxapi.AnnotationImage]; name != "" {
 		return name
 	}
-	return s.GetSpec().GetTemplate().GetImage()
+	if ref := template.GetImage(); ref != "" && (!strings.HasPrefix(ref, sandboxapi.ImagePrefix) || strings.HasPrefix(ref, sandboxapi.LocalImage)) {
+		return ref
+	}
+	return "default"
 }
 
 // commandText is a command as people type it; "" for none.

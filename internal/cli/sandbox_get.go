@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sort"
-	"strconv"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"openshell.ai/openshell/internal/cli/render"
@@ -44,9 +42,7 @@ func (v *sandboxVerb) writeSandbox(s *datamodelv1.Sandbox) error {
 	add("status", "%s", status)
 	add("gateway", "%s", d.Gateway)
 	add("id", "%s", d.ID)
-	if d.Image != "" {
-		add("image", "%s", d.Image)
-	}
+	add("image", "%s", d.Image)
 	add("created", "%s (%s ago)", d.CreatedAt.Format(time.RFC3339), age(v.deps.Now().Sub(d.CreatedAt)))
 	if c := d.Command; c != nil {
 		add("command", "%s", commandText(c.Argv))
@@ -77,11 +73,7 @@ func limits(resources map[string]any) []string {
 	all, _ := resources["limits"].(map[string]any)
 	var out []string
 	for name, amount := range all {
-		text := fmt.Sprint(amount)
-		if bytes, err := strconv.ParseInt(text, 10, 64); err == nil && name == "memory" {
-			text = units.BytesSize(float64(bytes))
-		}
-		out = append(out, name+" "+text)
+		out = append(out, fmt.Sprintf("%s %v", name, amount))
 	}
 	sort.Strings(out)
 	return out

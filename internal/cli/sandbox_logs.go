@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ and itself. With -o json every line is a JSON object.`,
 	}), o.oneSandbox(o.run))
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.follow, "follow", "f", false, "go on printing until Ctrl-C")
-	linesFlag(flags, &o.tail, "tail", "print this many last lines; 0 for all")
+	linesFlag(flags, &o.tail, "tail", "print this many last lines; 0 for as many as the gateway gives, which is 10000")
 	flags.Var(&value[time.Time]{
 		flag: "since", kind: "time", accepted: "a duration such as 10m, or a time such as 2026-01-02T15:04:05Z",
 		parse: parseSince(deps.Now), set: func(at time.Time) { o.since = at },
@@ -70,9 +71,13 @@ func (o *sandboxLogsOptions) run(ctx context.Context, client *gatewayclient.Clie
 	if !o.since.IsZero() {
 		since = o.since.UnixMilli()
 	}
+	lines := uint32(o.tail)
+	if o.tail == 0 || o.tail > math.MaxInt32 {
+		lines = math.MaxInt32 // the gateway has a limit of its own
+	}
 	if o.follow {
 		err := o.tailAndFollow(ctx, client, &openshellv1.WatchSandboxRequest{
-			Id: s.GetId(), FollowLogs: true, LogTailLines: uint32(o.tail), LogSinceMs: since, LogSources: sources, LogMinLevel: o.level,
+			Id: s.GetId(), FollowLogs: true, LogTailLines: lines, LogSinceMs: since, LogSources: sources, LogMinLevel: o.level,
 		})
 		if errors.Is(context.Cause(ctx), errInterrupted) {
 			return nil // Ctrl-C is how following ends
@@ -80,7 +85,7 @@ func (o *sandboxLogsOptions) run(ctx context.Context, client *gatewayclient.Clie
 		return err
 	}
 	answer, err := client.GetSandboxLogs(ctx, &openshellv1.GetSandboxLogsRequest{
-		SandboxId: s.GetId(), Lines: uint32(o.tail), SinceMs: since, Sources: sources, MinLevel: o.level,
+		SandboxId: s.GetId(), Lines: lines, SinceMs: since, Sources: sources, MinLevel: o.level,
 	})
 	if err != nil {
 		return err

@@ -150,7 +150,20 @@ func parseSandboxMemory(s string) (string, bool) {
 		return "", false
 	}
 	size, err := units.RAMInBytes(s)
-	return strconv.FormatInt(size, 10), err == nil && size >= leastSandboxMemory
+	return binarySize(size), err == nil && size >= leastSandboxMemory
+}
+
+// binarySize is a size as Kubernetes writes it, and in the largest unit that
+// tells it exactly.
+func binarySize(size int64) string {
+	unit := ""
+	for _, larger := range []string{"Ki", "Mi", "Gi", "Ti"} {
+		if size%1024 != 0 || size == 0 {
+			break
+		}
+		size, unit = size/1024, larger
+	}
+	return strconv.FormatInt(size, 10) + unit
 }
 
 // Words of --restart.

@@ -54,11 +54,16 @@ func (s session) run(ctx context.Context, start func(context.Context, *sandboxap
 			size.Term = name
 		}
 		if s.deps.interactive() {
-			restore, sizes, err := rawTerminal(ctx, s.deps.In, s.deps.Out)
-			if err != nil {
-				return 0, false, err
+			restore, sizes, noTerminal := rawTerminal(ctx, s.deps.In, s.deps.Out)
+			if noTerminal != nil {
+				return 0, false, noTerminal
 			}
-			defer restore()
+			defer func() {
+				restore()
+				if err != nil {
+					fmt.Fprintln(s.deps.Err) // the cursor may be anywhere on its line
+				}
+			}()
 			if s.leave {
 				streams.Stdin = &leaver{r: s.deps.In, leave: func() { cancel(errLeft) }}
 			}

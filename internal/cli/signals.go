@@ -7,12 +7,17 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"openshell.ai/openshell/pkg/fault"
 )
 
 // errInterrupted is the cause of a context that Ctrl-C ended.
 var errInterrupted = errors.New("interrupted")
+
+// sameSignal is how soon after another a signal is the same one: who ends a
+// process and its group by one, as timeout does, sends it twice.
+const sameSignal = 50 * time.Millisecond
 
 // signals are those that end this process, unless a command takes them for the
 // process it shows.
@@ -53,7 +58,13 @@ func interruptible(parent context.Context) (ctx context.Context, s *signals, sto
 	incoming := make(chan os.Signal, 2)
 	signal.Notify(incoming, os.Interrupt, syscall.SIGTERM)
 	go func() {
+		var last time.Time
 		for sig := range incoming {
+			now := time.Now()
+			if now.Sub(last) < sameSignal {
+				continue
+			}
+			last = now
 			if s.passOn(sig) {
 				continue
 			}

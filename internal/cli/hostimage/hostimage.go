@@ -25,7 +25,7 @@ const (
 	waitDelay = 5 * time.Second // for docker to end after an interrupt
 
 	tailBytes = 4 << 10
-	tailLines = 3
+	tailLines = 2
 )
 
 // Engine is the part of a Docker Engine that is used here.
