@@ -239,7 +239,7 @@ func testSetAside(t *testing.T, g *Gateway, kept *Box, before Looks) {
 	if list := g.CLI(t, "sandbox", "list", "-o", "json").Exits(t, 0).Stdout; strings.Contains(list, before.ID) {
 		t.Errorf("the fresh gateway has the old sandboxes: %s", list)
 	}
-	g.CLI(t, "gateway", "restore", asides[0].Name, "--yes").Exits(t, 0)
+	g.CLI(t, "gateway", "restore", asides[0].Name).Exits(t, 0)
 	g.docker(t, "run", "--rm", "--network", "none", "--volume", g.Resource()+":"+nodeapi.VolumeRoot, "--entrypoint", "sh", nodeImage(t), "-euc",
 		`cd `+nodeapi.Current+`/etcd; for f in $(find . -type f -name '*.good'); do mv $f ${f%.good}; done`)
 	g.Start(t)

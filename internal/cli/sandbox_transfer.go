@@ -231,8 +231,7 @@ func (t transferring) failed(ctx context.Context, verb, what string, err error) 
 
 // plainPath is an error about a path without the name of the call that failed.
 func plainPath(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) && err == error(path) {
+	if path, ok := err.(*fs.PathError); ok { //nolint:errorlint // what wraps one has more to say
 		return fmt.Sprintf("%s: %v", path.Path, path.Err)
 	}
 	text := strings.ReplaceAll(err.Error(), "file does not exist", "no such file or directory")

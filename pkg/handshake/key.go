@@ -58,4 +58,6 @@ func (Key) Format(s fmt.State, _ rune) { fmt.Fprint(s, redacted) }
 func (Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText refuses: who stores a key converts it to a string on purpose.
-func (Key) MarshalText() ([]byte, error) { return nil, errors.New("handshake key is not to be encoded") }
+func (Key) MarshalText() ([]byte, error) {
+	return nil, errors.New("handshake key is not to be encoded")
+}

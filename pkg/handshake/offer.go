@@ -21,7 +21,7 @@ func Write(w io.Writer, key Key, token string, now time.Time) error {
 		return errors.New("handshake token has a character it cannot have")
 	}
 	nonce := make([]byte, 16)
-	rand.Read(nonce) //nolint:errcheck // documented never to fail
+	rand.Read(nonce) // never fails
 	p := preface{token: token, stamp: strconv.FormatInt(now.Unix(), 10), nonce: hex.EncodeToString(nonce)}
 	line := fmt.Sprintf("%s %s %s %s %s\n", magic, p.token, p.stamp, p.nonce, hex.EncodeToString(key.mac(p.message())))
 	if len(line) > maxLine {

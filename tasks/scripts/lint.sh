@@ -63,7 +63,8 @@ linted() (
   while read -r package; do
     if [[ $package =~ $heavy ]]; then enormous+=("$package"); else packages+=("$package"); fi
   done < <(go list -f '{{.Dir}}' ./...)
-  golangci "${packages[@]}"
+  # Inside a condition, bash does not end a function at a failure by itself.
+  golangci "${packages[@]}" || return
   if ((${#enormous[@]} > 0)); then golangci --disable 'govet,staticcheck,unused,bodyclose' "${enormous[@]}"; fi
 )
 

@@ -88,7 +88,7 @@ func closeAll(fds []int) {
 	for i, fd := range fds {
 		// One end of a terminal stands for all three.
 		if fd >= 0 && (i == 0 || fd != fds[i-1]) {
-			syscall.Close(fd) //nolint:errcheck // only the child wrote to it
+			syscall.Close(fd) // only the child wrote to it
 		}
 	}
 }
