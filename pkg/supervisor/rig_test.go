@@ -257,16 +257,6 @@ func (r *rig) has(name string) func() bool {
 	}
 }
 
-// content is that of a file on the claim.
-func (r *rig) content(name string) string {
-	r.t.Helper()
-	b, err := os.ReadFile(r.path(name))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return string(b)
-}
-
 // stop is what the kubelet does; it returns the exit code.
 func (r *rig) stop() int {
 	r.t.Helper()
