@@ -30,11 +30,9 @@ type stdio struct {
 }
 
 func serveFiles() error {
-	dir, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	server, err := sftp.NewServer(stdio{os.Stdin, os.Stdout}, sftp.WithServerWorkingDirectory(dir))
+	// Paths are those of the working directory. The server's own option for one
+	// would make targets of symbolic links absolute.
+	server, err := sftp.NewServer(stdio{os.Stdin, os.Stdout})
 	if err != nil {
 		return err
 	}
