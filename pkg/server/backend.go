@@ -3,9 +3,7 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -57,7 +55,7 @@ func (b *backend) run(ctx context.Context) {
 	wait := restartFirst
 	for {
 		began := b.now()
-		err := b.control(ctx)
+		err := safely(b.log, func() error { return b.control(ctx) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -73,12 +71,7 @@ func (b *backend) run(ctx context.Context) {
 }
 
 // control runs one controller until it ends, which it never does well.
-func (b *backend) control(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+func (b *backend) control(ctx context.Context) error {
 	c, err := b.start(b.log)
 	if err != nil {
 		return err

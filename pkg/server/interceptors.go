@@ -24,30 +24,29 @@ type calls struct{ log *slog.Logger }
 
 func (c calls) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (response any, err error) {
 	log := c.log.With("method", info.FullMethod)
-	defer func() {
-		if p := recover(); p != nil {
-			response, err = nil, panicked(log, p)
-		}
-	}()
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
-	response, err = handle(ctx, request)
+	err = safely(log, func() error {
+		response, err = handle(ctx, request)
+		return err
+	})
 	return response, answer(err, log)
 }
 
-func (c calls) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+func (c calls) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	log := c.log.With("method", info.FullMethod)
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(log, p)
-		}
-	}()
-	return answer(handle(server, stream), log)
+	return answer(safely(log, func() error { return handle(server, stream) }), log)
 }
 
-func panicked(log *slog.Logger, p any) error {
-	log.Error("panic", "value", p, "stack", string(debug.Stack()))
-	return status.Error(codes.Internal, "the gateway could not do it; its log says why")
+// safely turns a panic into an error, and its place into a line of the log.
+func safely(log *slog.Logger, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("panic", "value", p, "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "the gateway could not do it; its log says why")
+		}
+	}()
+	return do()
 }
 
 // bounded ends a little before the client's deadline, and after most at the latest.

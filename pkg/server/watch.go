@@ -80,7 +80,7 @@ func (w *watcher) run(ctx context.Context, s *v1.Sandbox) error {
 	} {
 		if part.wanted {
 			others.Go(func() {
-				if err := part.run(ctx); err != nil {
+				if err := safely(w.log, func() error { return part.run(ctx) }); err != nil {
 					failed <- err
 					cancel()
 				}
