@@ -25,6 +25,7 @@ func main() {
 // run returns the exit code: 2 for a wrong command line, 1 for another failure.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	log := slog.New(slog.NewJSONHandler(stderr, nil)).With("version", version.Version)
+	server.LimitMemory()
 	cfg, err := server.ParseFlags(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
