@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -196,7 +198,7 @@ func (t transferring) run(ctx context.Context, verb, what string, do func(*sftp.
 	// An interrupted transfer cleans up over the same connection, unless that
 	// hangs.
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(abandonAfter, func() { t.ssh.Close() }) })()
-	step := verb + " " + what
+	step := verb + " " + path.Base(filepath.ToSlash(what)) // room for the bar
 	meter, began := &transfer.Meter{}, time.Now()
 	end := t.progress.begin(step, "")
 	stop := t.deps.meter(t.progress, t.output, step, func() string {
@@ -204,7 +206,7 @@ func (t transferring) run(ctx context.Context, verb, what string, do func(*sftp.
 	})
 	final, err := do(files, transfer.Options{
 		Meter:   meter,
-		Skipped: func(path, why string) { t.progress.warn(fmt.Sprintf("%s is left out: %s", path, why)) },
+		Skipped: func(at, why string) { t.progress.warn(fmt.Sprintf("%s is left out: %s", at, why)) },
 	})
 	stop()
 	end(false)

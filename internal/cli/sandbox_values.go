@@ -2,6 +2,7 @@ package cli
 
 import (
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ type copySpec struct{ local, remote string }
 
 func uploadFlag(flags *pflag.FlagSet, target *[]copySpec, usage string) {
 	flags.Var(&value[copySpec]{
-		flag: "upload", kind: "local[:remote]", accepted: "LOCAL or LOCAL:REMOTE", parse: parseUpload,
+		flag: "upload", kind: "local[:remote]", accepted: "LOCAL or LOCAL:REMOTE", parse: func(s string) (copySpec, bool) { return parseUpload(s, runtime.GOOS == "windows") },
 		set: func(spec copySpec) { *target = append(*target, spec) },
 	}, "upload", usage)
 }
@@ -62,9 +63,9 @@ func uploadFlag(flags *pflag.FlagSet, target *[]copySpec, usage string) {
 // driveLetter begins a path of Windows, whose colon separates nothing.
 var driveLetter = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
 
-func parseUpload(s string) (copySpec, bool) {
+func parseUpload(s string, drives bool) (copySpec, bool) {
 	from := 0
-	if driveLetter.MatchString(s) {
+	if drives && driveLetter.MatchString(s) {
 		from = 2
 	}
 	local, remote := s, ""
