@@ -1,7 +1,8 @@
 // Package cni is a CNI plugin at the end of a pod network's chain. It grants
 // the gateway server's pods their way through the firewall before anything runs
 // in them, and takes it back before their address is free again: no other pod
-// ever has it, and nothing has to be watched or caught up with.
+// ever has it, and nothing has to be watched or caught up with. While the node
+// boots it also lets them go first.
 package cni
 
 import (
@@ -22,6 +23,8 @@ import (
 // Plugin is the plugin's part that the outside can see.
 type Plugin struct {
 	Namespace string // of Kubernetes, whose pods are the gateway's
+	Port      int    // of the gateway's pods
+	BootFile  string // was written when the node booted
 	Dir       string // remembers a file for every such pod, by the container's id; ends with the network namespace
 	Admit     func(context.Context, netip.Addr) error
 	Dismiss   func(context.Context, netip.Addr) error
@@ -81,6 +84,7 @@ func (p Plugin) answer(ctx context.Context, env Environment, in io.Reader) ([]by
 
 func (p Plugin) add(ctx context.Context, env Environment, result []byte) error {
 	if namespaceOf(env.Args) != p.Namespace {
+		p.yield(ctx)
 		return nil
 	}
 	file, err := p.file(env.Container)

@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -138,6 +141,49 @@ func TestAHalfDoneAddCanBeUndone(t *testing.T) {
 		t.Error(err)
 	}
 	n.want()
+}
+
+func TestSandboxesLetTheServerGoFirst(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for _, tt := range []struct {
+		name    string
+		booted  time.Duration // ago
+		serving bool
+		least   time.Duration
+	}{
+		{"the server comes", 0, true, yieldPoll},
+		{"the boot is long over", time.Hour, false, 0},
+		{"the server does not come", yieldFor - 3*yieldPoll, false, 2 * yieldPoll},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNode(t)
+			n.BootFile = filepath.Join(t.TempDir(), "boot")
+			n.Port = server.Addr().(*net.TCPAddr).Port
+			began := time.Now()
+			for _, err := range []error{os.WriteFile(n.BootFile, nil, 0o600), os.Chtimes(n.BootFile, began, began.Add(-tt.booted)), os.MkdirAll(n.Dir, 0o700)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.serving {
+				time.AfterFunc(yieldPoll, func() {
+					if err := os.WriteFile(filepath.Join(n.Dir, "c"), []byte("127.0.0.1"), 0o600); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			if _, err := n.run("ADD", "box", "openshell-sandboxes", config("10.0.0.9/20")); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took < tt.least || took > yieldFor/2 {
+				t.Errorf("it waited %s", took)
+			}
+		})
+	}
 }
 
 func TestBadRequestsAreRefused(t *testing.T) {

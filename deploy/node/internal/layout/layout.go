@@ -37,6 +37,7 @@ const (
 	ContainerdState  = "/run/containerd"
 	ContainerdConfig = RunDir + "/containerd.toml"
 	CNIConfDir       = RunDir + "/cni"
+	CNIConfig        = CNIConfDir + "/10-openshell.conflist" // written at every boot
 	ProxyConfig      = RunDir + "/kube-proxy.yaml"
 	ResolvConf       = RunDir + "/resolv.conf" // what pods get
 	LeaseDir         = "/run/cni/ipam"         // addresses of pods

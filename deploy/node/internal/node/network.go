@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"openshell.ai/openshell/deploy/node/internal/firewall"
@@ -42,7 +41,7 @@ func prepareNetwork(node layout.Node) error {
 `, layout.LeaseDir, node.Settings.Network.PodCIDR)
 	resolver := fmt.Sprintf("nameserver %s\n", layout.DNSAddress)
 	for path, content := range map[string]string{
-		filepath.Join(layout.CNIConfDir, "10-openshell.conflist"): conflist,
+		layout.CNIConfig:  conflist,
 		layout.ResolvConf: resolver,
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
