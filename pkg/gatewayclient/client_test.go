@@ -169,6 +169,25 @@ func TestAnswersAreFaults(t *testing.T) {
 	}
 }
 
+func TestASandboxThatComesUpIsWaitedFor(t *testing.T) {
+	g := start(t)
+	c := dial(t, g)
+	slow := create(t, c, gatewaytest.Slow)
+	if _, err := c.StartSandbox(t.Context(), &openshellv1.StartSandboxRequest{Name: gatewaytest.Slow}); err != nil {
+		t.Fatal(err)
+	}
+	tunnel, err := c.Tunnel(t.Context(), slow) // it takes a moment
+	if err != nil {
+		t.Fatal(err)
+	}
+	tunnel.Close()
+	broken := create(t, c, gatewaytest.Broken)
+	began := time.Now()
+	if _, err := c.Tunnel(t.Context(), broken); !fault.HasID(err, fault.SandboxNotReady) || time.Since(began) > 5*time.Second {
+		t.Errorf("one that does not come up: %v after %s", err, time.Since(began))
+	}
+}
+
 func TestSessionsAreRevokedWhenTheyEnd(t *testing.T) {
 	g := start(t)
 	c := dial(t, g)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -39,8 +40,42 @@ func (t *Tunnel) Close() error {
 	return err
 }
 
-// Tunnel opens a session of a sandbox, and a connection with it.
+const (
+	settleTime = 30 * time.Second // for a sandbox that is coming up
+	settlePoll = 200 * time.Millisecond
+)
+
+// Tunnel opens a session of a sandbox, and a connection with it. A sandbox that
+// is coming up, as all do when their gateway has come back, is waited for.
 func (c *Client) Tunnel(ctx context.Context, s *datamodelv1.Sandbox) (*Tunnel, error) {
+	for deadline := time.Now().Add(settleTime); ; {
+		t, err := c.open(ctx, s)
+		if err == nil || !fault.HasID(err, fault.SandboxNotReady) || time.Now().After(deadline) || !c.comingUp(ctx, s) {
+			return t, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(settlePoll):
+		}
+	}
+}
+
+// comingUp reports that a sandbox will be ready by itself. One that is said to
+// be ready already was so before its gateway went away.
+func (c *Client) comingUp(ctx context.Context, s *datamodelv1.Sandbox) bool {
+	answer, err := c.GetSandbox(ctx, &openshellv1.GetSandboxRequest{Name: s.GetName()})
+	if err != nil || answer.GetSandbox().GetId() != s.GetId() || answer.GetSandbox().GetStatus().GetStopped() {
+		return false
+	}
+	switch answer.GetSandbox().GetPhase() {
+	case datamodelv1.SandboxPhase_SANDBOX_PHASE_PROVISIONING, datamodelv1.SandboxPhase_SANDBOX_PHASE_READY:
+		return true
+	}
+	return false
+}
+
+func (c *Client) open(ctx context.Context, s *datamodelv1.Sandbox) (*Tunnel, error) {
 	session, err := c.CreateSshSession(ctx, &openshellv1.CreateSshSessionRequest{SandboxId: s.GetId()})
 	if err != nil {
 		return nil, err

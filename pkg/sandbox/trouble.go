@@ -114,7 +114,7 @@ func containerTrouble(c corev1.ContainerStatus, pod *corev1.Pod) (problem, bool)
 		}
 		return p, true
 	}
-	if last == nil {
+	if last == nil || endedWithNode(last) {
 		return problem{}, false
 	}
 	if last.Reason == reasonOOMKilled {
@@ -128,6 +128,12 @@ func containerTrouble(c corev1.ContainerStatus, pod *corev1.Pod) (problem, bool)
 		p.reason, p.lasting = reasonCrashes, true
 	}
 	return p, true
+}
+
+// endedWithNode tells a container that was told to end, or whose end nobody saw:
+// so they all end when the gateway is stopped or loses its container.
+func endedWithNode(last *corev1.ContainerStateTerminated) bool {
+	return last.ExitCode == 0 || last.Reason == "Unknown" || last.Reason == "ContainerStatusUnknown"
 }
 
 func outOfMemory(c corev1.ContainerStatus, pod *corev1.Pod) problem {

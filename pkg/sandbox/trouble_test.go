@@ -76,6 +76,8 @@ func TestTroubleOfAPod(t *testing.T) {
 		{"ended once, runs again", with(running(ended(waiting("", ""), "Error", 3, "no key"), 1)), v1.PhaseProvisioning, reasonRestarting, "exit code 3: no key", false},
 		{"ended often, runs again", with(running(ended(waiting("", ""), "Error", 3, "no key"), 2)), v1.PhaseError, "CrashLoopBackOff", "exit code 3: no key", false},
 		{"ended often, but not soon", with(running(longRun(ended(waiting("", ""), "Error", 137, "")), 9)), v1.PhaseProvisioning, reasonRestarting, "exit code 137", false},
+		{"ended with its gateway", with(running(ended(waiting("", ""), "Completed", 0, ""), 9)), v1.PhaseProvisioning, reasonProvisioning, "starting", false},
+		{"lost with its gateway", with(running(ended(waiting("", ""), "Unknown", 255, ""), 9)), v1.PhaseProvisioning, reasonProvisioning, "starting", false},
 		{"out of memory, backing off", limited, v1.PhaseProvisioning, "OOMKilled", "more memory than its 64Mi", false},
 		{"out of memory, running again", with(running(ended(waiting("", ""), "OOMKilled", 137, ""), 5)), v1.PhaseProvisioning, "OOMKilled", "started again", false},
 		{"no memory left", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Second), v1.PhaseProvisioning, "Unschedulable", "too little memory", true},
