@@ -38,15 +38,26 @@ type creation struct {
 func runCreate(ctx context.Context, o *createOptions) (err error) {
 	c := &creation{createOptions: o, progress: o.deps.steps(o.output)}
 	defer c.progress.Close()
+	defer func() {
+		if c.client != nil {
+			c.client.Close()
+		}
+	}()
+	if c.noBootstrap { // which may refuse: before an image is built for nothing
+		if err := c.reach(ctx); err != nil {
+			return err
+		}
+	}
 	image, err := c.hostImage(ctx)
 	if err != nil {
 		return err
 	}
 	defer image.close()
-	if err := c.reach(ctx); err != nil {
-		return err
+	if c.client == nil {
+		if err := c.reach(ctx); err != nil {
+			return err
+		}
 	}
-	defer c.client.Close()
 	defer func() {
 		if err != nil && c.sandbox != nil && !c.shown {
 			c.discard(ctx)
@@ -269,16 +280,14 @@ func (c *creation) show(ctx context.Context, ssh *sandboxssh.Client) error {
 func (c *creation) shell(ctx context.Context, ssh *sandboxssh.Client) error {
 	name := c.sandbox.GetName()
 	code, _, err := shellSession(ctx, c.deps, ssh)
-	if err != nil {
-		err = lost(name, err)
-	}
-	if c.noKeep {
+	switch {
+	case err == nil && c.noKeep:
 		c.discard(ctx)
-	} else if err == nil {
+	default: // what a connection that was lost leaves behind may be hours of work
 		fmt.Fprintf(c.deps.Err, "sandbox %s is kept; `openshell sandbox connect %s` goes back into it\n", name, name)
 	}
 	if err != nil {
-		return err
+		return lost(name, err)
 	}
 	return codeError(code)
 }

@@ -40,7 +40,8 @@ so do Ctrl-P Ctrl-Q on a terminal.`,
 			stdin: s.GetSpec().GetStdin() && !deps.InTTY,
 		}
 		code, left, err := shown.run(ctx, func(ctx context.Context, tty *sandboxapi.TTY, streams sandboxssh.Streams) (int, error) {
-			return ssh.Attach(ctx, sandboxapi.Attach{TTY: tty}, streams)
+			// Started, where the one who was to do so is gone.
+			return ssh.Attach(ctx, sandboxapi.Attach{Start: true, TTY: tty}, streams)
 		})
 		if err != nil {
 			return lost(name, err)

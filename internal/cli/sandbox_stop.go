@@ -8,6 +8,7 @@ import (
 
 	datamodelv1 "openshell.ai/openshell/pkg/api/openshell/datamodel/v1"
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
+	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gatewayclient"
 )
 
@@ -66,8 +67,14 @@ func (v *sandboxVerb) several(cmd *cobra.Command, step, done string, do func(ctx
 func awaitStopped(ctx context.Context, client *gatewayclient.Client, name string) error {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		answer, err := client.GetSandbox(ctx, &openshellv1.GetSandboxRequest{Name: name})
-		if err != nil || answer.GetSandbox().GetPhase() == datamodelv1.SandboxPhase_SANDBOX_PHASE_STOPPED {
+		if err != nil {
 			return err
+		}
+		switch s := answer.GetSandbox(); {
+		case s.GetPhase() == datamodelv1.SandboxPhase_SANDBOX_PHASE_STOPPED:
+			return nil
+		case !s.GetStatus().GetStopped():
+			return fault.New(fault.SandboxNotReady, fault.ExitConflict, "sandbox %s was started by somebody else meanwhile", name)
 		}
 		select {
 		case <-ctx.Done():

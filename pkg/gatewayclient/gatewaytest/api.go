@@ -134,8 +134,10 @@ func (g *Gateway) change(name string, to datamodelv1.SandboxPhase) (*openshellv1
 	if s == nil {
 		return nil, absent(name)
 	}
+	stopped := to == datamodelv1.SandboxPhase_SANDBOX_PHASE_STOPPED
+	s.setStopped(stopped)
 	answer := s.snapshot()
-	if to == datamodelv1.SandboxPhase_SANDBOX_PHASE_STOPPED {
+	if stopped {
 		s.end()
 	}
 	time.AfterFunc(50*time.Millisecond, func() { s.setPhase(to) })

@@ -75,6 +75,12 @@ func (s *Sandbox) setPhase(to datamodelv1.SandboxPhase) {
 	s.record.Phase = to
 }
 
+func (s *Sandbox) setStopped(stopped bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record.Status.Stopped = stopped
+}
+
 // end cuts connections and ends the command.
 func (s *Sandbox) end() {
 	s.mu.Lock()
