@@ -53,6 +53,11 @@ func trouble(pod *corev1.Pod, now time.Time) (problem, time.Duration) {
 }
 
 func unscheduled(c corev1.PodCondition, pod *corev1.Pod, now time.Time) (problem, time.Duration) {
+	if strings.Contains(c.Message, "untolerated taint") {
+		// The node is coming up: it takes sandboxes once their images are there,
+		// which on a slow disk is after any patience.
+		return problem{reason: reasonProvisioning, message: "the node takes no sandboxes yet"}, 0
+	}
 	p := problem{reason: reasonUnschedulable}
 	switch {
 	case strings.Contains(c.Message, "Insufficient memory"):

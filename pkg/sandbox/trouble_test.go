@@ -83,6 +83,7 @@ func TestTroubleOfAPod(t *testing.T) {
 		{"no memory left", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Second), v1.PhaseProvisioning, "Unschedulable", "too little memory", true},
 		{"no memory left for long", unschedulable("0/1 nodes are available: 1 Insufficient memory.", time.Minute), v1.PhaseError, "Unschedulable", "too little memory", false},
 		{"claim not bound yet", unschedulable("pod has unbound immediate PersistentVolumeClaims", time.Second), v1.PhaseProvisioning, reasonProvisioning, "starting", true},
+		{"images being imported for long", unschedulable("0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate", time.Hour), v1.PhaseProvisioning, reasonProvisioning, "no sandboxes yet", false},
 		{"claim never bound", unschedulable("pod has unbound immediate PersistentVolumeClaims", time.Minute), v1.PhaseError, "Unschedulable", "no node takes the sandbox: pod has unbound", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
