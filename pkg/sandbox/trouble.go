@@ -43,7 +43,7 @@ func trouble(pod *corev1.Pod, now time.Time) (problem, time.Duration) {
 	}
 	for _, c := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
 		if p, ok := containerTrouble(c, pod); ok {
-			return p.unlessSoon(p.reason == "ErrImagePull", pod, now)
+			return p.unlessSoon(p.reason == "ErrImagePull" || p.reason == "ImagePullBackOff", pod, now)
 		}
 	}
 	if pod.Status.PodIP != "" {
@@ -103,9 +103,9 @@ func containerTrouble(c corev1.ContainerStatus, pod *corev1.Pod) (problem, bool)
 			p.message = fmt.Sprintf("the gateway does not have the image %s", c.Image)
 		case "InvalidImageName":
 			p.message = fmt.Sprintf("%q is no name of an image", c.Image)
-		case "ErrImagePull": // in turn with ImagePullBackOff
+		case "ErrImagePull", "ImagePullBackOff": // in turns
 			p.message, p.lasting = pullMessage(c.Image, w.Message), false
-		case "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable":
+		case "ImageInspectError", "RegistryUnavailable":
 			p.message = pullMessage(c.Image, w.Message)
 		case "CreateContainerError", "CreateContainerConfigError", "RunContainerError":
 			p.message = "the container cannot be started: " + startMessage(w.Message)
