@@ -18,9 +18,10 @@ const (
 )
 
 var (
-	errForm  = errors.New("not a preface")
-	errClock = errors.New("timestamp out of range")
-	errMAC   = errors.New("wrong MAC")
+	errForm    = errors.New("not a preface")
+	errClock   = errors.New("timestamp out of range")
+	errEarlier = errors.New("timestamp from before the start")
+	errMAC     = errors.New("wrong MAC")
 )
 
 // preface is a line that has the right form; nothing in it is proved.

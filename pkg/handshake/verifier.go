@@ -25,12 +25,13 @@ type Verifier struct {
 	keys     func() (Key, error)
 	now      func() time.Time
 	patience time.Duration
+	started  time.Time
 	seen     *replays
 }
 
 // NewVerifier asks keys at every connection, because the key can be replaced.
 func NewVerifier(keys func() (Key, error), now func() time.Time) *Verifier {
-	return &Verifier{keys: keys, now: now, patience: patience, seen: newReplays()}
+	return &Verifier{keys: keys, now: now, patience: patience, started: now(), seen: newReplays()}
 }
 
 // Accept reads one preface and answers it. The connection it returns begins
@@ -72,8 +73,16 @@ func (v *Verifier) admit(conn net.Conn) (rest []byte, err error) {
 	if err := p.verify(key, now); err != nil {
 		return nil, err
 	}
+	if p.at < v.since(now) {
+		return nil, errEarlier
+	}
 	return rest, v.seen.add(p, now)
 }
+
+// since is the second of the verifier's start. What was written before that, a
+// former verifier may have accepted, whose memory is gone. The start is told by
+// the present clock, which may have been set meanwhile.
+func (v *Verifier) since(now time.Time) int64 { return now.Add(v.started.Sub(now)).Unix() }
 
 func readLine(r io.Reader) (line string, rest []byte, err error) {
 	buf := make([]byte, 0, maxLine)

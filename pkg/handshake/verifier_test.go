@@ -20,7 +20,15 @@ func line(key Key, token string, at int64, nonce string) string {
 	return fmt.Sprintf("NSSH1 %s %d %s %s\n", token, at, nonce, mac)
 }
 
+// verifier has run for a while.
 func verifier(clock *time.Time) *Verifier {
+	v := started(clock)
+	v.started = clock.Add(-time.Hour)
+	return v
+}
+
+// started is one that has just started.
+func started(clock *time.Time) *Verifier {
 	v := NewVerifier(func() (Key, error) { return testKey, nil }, func() time.Time { return *clock })
 	v.patience = 200 * time.Millisecond
 	return v
@@ -214,6 +222,23 @@ func TestReplay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A sandbox that is started again has forgotten its nonces.
+func TestReplayAfterARestart(t *testing.T) {
+	clock := now.Add(500 * time.Millisecond)
+	sent := line(testKey, "tok", clock.Unix(), "nonce")
+	if answer, _, err := present(t, started(&clock), sent); answer != "OK\n" {
+		t.Fatalf("answer %q, %v: a preface of the second of the start has to count", answer, err)
+	}
+	clock = clock.Add(500 * time.Millisecond)
+	second := started(&clock)
+	if answer, _, _ := present(t, second, sent); answer != "ERR\n" {
+		t.Errorf("replayed: %q", answer)
+	}
+	if answer, _, err := present(t, second, line(testKey, "tok", clock.Unix(), "another")); answer != "OK\n" {
+		t.Errorf("answer %q, %v", answer, err)
 	}
 }
 
