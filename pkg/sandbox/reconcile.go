@@ -104,11 +104,12 @@ func (r *reconciler) bring(ctx context.Context, s *v1.Sandbox) (time.Duration, e
 		claim  types.UID
 		keys   repaired
 		pod    *corev1.Pod
+		podErr error // of its own: no problem of the others hides it
 		makers errgroup.Group
 	)
 	makers.Go(func() (err error) { claim, err = r.ensureClaim(ctx, s); return err })
 	makers.Go(func() (err error) { keys, err = r.ensureSecret(ctx, s); return err })
-	makers.Go(func() (err error) { pod, err = r.pod(ctx, s); return err })
+	makers.Go(func() error { pod, podErr = r.pod(ctx, s); return nil })
 	err := makers.Wait()
 	if keys.hostKey != "" {
 		s.Status.HostKey = keys.hostKey
@@ -116,10 +117,14 @@ func (r *reconciler) bring(ctx context.Context, s *v1.Sandbox) (time.Duration, e
 	if claim != "" {
 		s.Status.Claim = claim
 	}
-	if err == nil {
-		pod, err = r.ensurePod(ctx, s, pod, keys.rekeyed)
+	if podErr != nil {
+		return 0, podErr
 	}
 	var p problem
+	lacking := errors.As(err, &p)
+	if err == nil || lacking && s.Spec.Stopped { // to end its pod a sandbox needs nothing
+		pod, err = r.ensurePod(ctx, s, pod, keys.rekeyed)
+	}
 	if err != nil && !errors.As(err, &p) {
 		return 0, err
 	}

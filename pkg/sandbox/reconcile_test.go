@@ -187,6 +187,30 @@ func TestLostObjectsAreErrorsAndNeverMadeAnew(t *testing.T) {
 	}
 }
 
+// What it lacks does not keep it running.
+func TestSandboxWithAProblemStops(t *testing.T) {
+	for name, lost := range map[string]client.Object{"claim": &corev1.PersistentVolumeClaim{}, "secret": &corev1.Secret{}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, testSandbox())
+			r.pass()
+			mustDelete(r, lost)
+			change(r, &v1.Sandbox{}, func(s *v1.Sandbox) { s.Spec.Stopped = true })
+			r.pass()
+			r.expect(v1.PhaseProvisioning, reasonStopping)
+			if r.get(&corev1.Pod{}) {
+				t.Error("the pod is still there")
+			}
+			r.pass()
+			r.expect(v1.PhaseStopped, reasonStopped)
+			change(r, &v1.Sandbox{}, func(s *v1.Sandbox) { s.Spec.Stopped = false })
+			r.pass()
+			if got := r.sandbox().Status.Phase; got != v1.PhaseError || r.get(&corev1.Pod{}) {
+				t.Errorf("started, its phase is %s", got)
+			}
+		})
+	}
+}
+
 func mustDelete(r *rig, o client.Object) {
 	r.t.Helper()
 	if !r.get(o) {

@@ -48,12 +48,12 @@ func judge(s *v1.Sandbox, o observation) (v1.Phase, problem, time.Duration) {
 	switch {
 	case s.DeletionTimestamp != nil:
 		return v1.PhaseDeleting, problem{reason: reasonDeleting, message: "the sandbox is being deleted"}, 0
-	case o.problem.reason != "":
-		return v1.PhaseError, o.problem, 0
-	case s.Spec.Stopped && o.pod == nil:
+	case s.Spec.Stopped && o.pod == nil: // whatever it would lack if it were started
 		return v1.PhaseStopped, problem{reason: reasonStopped, message: "the sandbox is stopped"}, 0
 	case s.Spec.Stopped:
 		return v1.PhaseProvisioning, problem{reason: reasonStopping, message: "the sandbox is being stopped"}, 0
+	case o.problem.reason != "":
+		return v1.PhaseError, o.problem, 0
 	case o.pod == nil:
 		return v1.PhaseProvisioning, problem{reason: reasonProvisioning, message: startingMessage}, 0
 	case o.pod.DeletionTimestamp != nil:
