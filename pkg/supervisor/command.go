@@ -178,7 +178,8 @@ func (c *command) follow(p *proc.Process, status sandboxapi.CommandStatus) {
 	})
 }
 
-// finish records an end, then waits for the output, then tells both.
+// finish records an end, then waits for the output, then tells both. It returns
+// when the end is recorded, however late.
 func (c *command) finish(status sandboxapi.CommandStatus, r *running, complete func()) {
 	recorded := make(chan struct{})
 	go func() {
@@ -192,10 +193,11 @@ func (c *command) finish(status sandboxapi.CommandStatus, r *running, complete f
 			time.Sleep(recordingAgain)
 		}
 	}()
+	told := status
 	select {
 	case <-recorded:
 	case <-time.After(recording):
-		status.Message = "its end could not be recorded: it may run again"
+		told.Message = "its end could not be recorded: it may run again"
 	}
 	if complete != nil {
 		complete()
@@ -206,6 +208,8 @@ func (c *command) finish(status sandboxapi.CommandStatus, r *running, complete f
 	c.log.Info("command ended", "run", r.number, "state", string(status.State), "code", status.ExitCode)
 	r.code, r.ended = status.ExitCode, status.State == sandboxapi.CommandExited
 	close(r.over)
+	c.tell(told, r)
+	<-recorded
 	c.tell(status, r)
 }
 

@@ -224,6 +224,48 @@ func flipBit(path string) error {
 	return os.WriteFile(path, b, 0o600)
 }
 
+func TestEndThatIsRecordedLateIsToldWithoutReserve(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Command = &sandboxapi.Command{Argv: []string{"sh", "-c", "echo x >> count; until test -e go; do sleep 0.02; done; exit 4"}}
+	r.start()
+	r.eventually("running", func() bool { return runs(r) == 1 })
+	record := r.path("state/command.json")
+	if err := errors.Join(os.Remove(record), os.Mkdir(record, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan sandboxapi.CommandStatus, 10)
+	go r.connect().Status(t.Context(), func(s sandboxapi.Status) { seen <- *s.Command })
+	next := func() sandboxapi.CommandStatus {
+		t.Helper()
+		select {
+		case s := <-seen:
+			return s
+		case <-time.After(time.Minute):
+			t.Fatal("no status")
+		}
+		panic("unreachable")
+	}
+	if s := next(); s.State != sandboxapi.CommandRunning {
+		t.Fatalf("%+v", s)
+	}
+	r.sh("touch go")
+	if s := next(); s.State != sandboxapi.CommandExited || s.ExitCode != 4 || !strings.Contains(s.Message, "could not be recorded") {
+		t.Errorf("%+v", s)
+	}
+	if err := os.Remove(record); err != nil {
+		t.Fatal(err)
+	}
+	if s := next(); s.State != sandboxapi.CommandExited || s.ExitCode != 4 || s.Message != "" {
+		t.Errorf("%+v", s)
+	}
+	r.kill()
+	r.start()
+	if s := r.status(sandboxapi.CommandExited); s.ExitCode != 4 || s.Message != "" || runs(r) != 1 {
+		t.Errorf("%+v after %d runs", s, runs(r))
+	}
+}
+
 func TestStatusTellsEveryChange(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
