@@ -37,7 +37,10 @@ type agent struct {
 
 // targetOf is the supervisor of a pod.
 func targetOf(s *v1.Sandbox, pod *corev1.Pod) target {
-	t := target{id: s.Spec.ID, sandbox: s.Name, hostKey: s.Status.HostKey, address: place(pod.Status.PodIP), pod: pod.UID}
+	t := target{
+		id: s.Spec.ID, sandbox: s.Name, hostKey: s.Status.HostKey, address: place(pod.Status.PodIP), pod: pod.UID,
+		ending: s.Spec.Stopped || pod.DeletionTimestamp != nil,
+	}
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == containerName {
 			t.container = c.ContainerID

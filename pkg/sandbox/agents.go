@@ -21,12 +21,15 @@ import (
 var (
 	ErrNotReady = errors.New("the sandbox is not ready")
 	ErrGone     = errors.New("there is no such sandbox")
+	// ErrUnknown is that of the API, about whether there is.
+	ErrUnknown = errors.New("whether there is such a sandbox is not known")
 )
 
 // Agents connects to the supervisors of sandboxes, by id.
 type Agents interface {
 	// Dial returns a connection on which the preface is over: SSH follows. Its
-	// errors are ErrNotReady, ErrGone, or those of dialling and of the preface.
+	// errors are ErrNotReady, ErrGone, ErrUnknown, or those of dialling and of the
+	// preface.
 	Dial(ctx context.Context, id string) (net.Conn, error)
 	// Connect speaks SSH over a Dial and checks the host key.
 	Connect(ctx context.Context, id string) (*sandboxssh.Client, error)
@@ -51,6 +54,7 @@ type target struct {
 	address   string // host:port; empty: not known yet
 	pod       types.UID
 	container string // changes with every start of it
+	ending    bool   // connected to for its last word alone
 }
 
 // agents keeps one connection to each running sandbox, by which it is known to
@@ -151,13 +155,13 @@ func (a *agents) dial(ctx context.Context, id string) (net.Conn, target, error) 
 	} else {
 		there, err := a.exists(ctx, id)
 		if err != nil {
-			return nil, t, fmt.Errorf("sandbox %s: %w", id, err)
+			return nil, t, fmt.Errorf("sandbox %s: %w: %w", id, ErrUnknown, err)
 		}
 		if !there {
 			return nil, t, ErrGone
 		}
 	}
-	if t.address == "" {
+	if t.address == "" || t.ending {
 		return nil, t, ErrNotReady
 	}
 	conn, err := a.dialer.dial(ctx, id, t.address)

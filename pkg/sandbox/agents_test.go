@@ -228,6 +228,12 @@ func TestDialKnowsWhatThereIs(t *testing.T) {
 	if _, err := a.Dial(t.Context(), testID); !errors.Is(err, ErrNotReady) {
 		t.Errorf("a pod without an address: %v", err)
 	}
+	ending := newSupervisor(t, testID).target(testID)
+	ending.ending = true
+	a.watch(ending)
+	if _, err := a.Dial(t.Context(), testID); !errors.Is(err, ErrNotReady) {
+		t.Errorf("a pod that ends: %v", err)
+	}
 }
 
 func TestHintNamesAnAddressBeforeTheKubeletDoes(t *testing.T) {

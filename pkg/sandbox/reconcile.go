@@ -120,6 +120,11 @@ func (r *reconciler) bring(ctx context.Context, s *v1.Sandbox) (time.Duration, e
 	if podErr != nil {
 		return 0, podErr
 	}
+	said := r.connections.word(s.Spec.ID)
+	if pod == nil {
+		r.connections.forget(s.Spec.ID)
+		said.connected = false
+	}
 	var p problem
 	lacking := errors.As(err, &p)
 	if err == nil || lacking && s.Spec.Stopped { // to end its pod a sandbox needs nothing
@@ -128,13 +133,12 @@ func (r *reconciler) bring(ctx context.Context, s *v1.Sandbox) (time.Duration, e
 	if err != nil && !errors.As(err, &p) {
 		return 0, err
 	}
-	// A sandbox with a problem may be running all the same.
-	if pod != nil && !s.Spec.Stopped && pod.DeletionTimestamp == nil {
+	// A sandbox with a problem may be running all the same, and one that ends has
+	// something to say.
+	if pod != nil {
 		r.connections.watch(targetOf(s, pod))
-	} else {
-		r.connections.forget(s.Spec.ID)
 	}
-	after := observe(s, observation{pod: pod, word: r.connections.word(s.Spec.ID), problem: p, now: r.now()})
+	after := observe(s, observation{pod: pod, word: said, problem: p, now: r.now()})
 	ended, err := r.endEphemeral(ctx, s)
 	if ended > 0 && (after == 0 || ended < after) {
 		after = ended

@@ -104,6 +104,52 @@ func TestStopKeepsTheClaimAndStartUsesIt(t *testing.T) {
 	}
 }
 
+func TestCommandOfAStoppedSandbox(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		last *sandboxapi.CommandStatus // while the pod ends; nil: nothing
+		want sandboxapi.CommandState
+		code int32
+	}{
+		{"interrupted", &sandboxapi.CommandStatus{State: sandboxapi.CommandInterrupted}, sandboxapi.CommandInterrupted, 0},
+		{"ended meanwhile", &sandboxapi.CommandStatus{State: sandboxapi.CommandExited, ExitCode: 3}, sandboxapi.CommandExited, 3},
+		{"killed", nil, sandboxapi.CommandInterrupted, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, testSandbox())
+			r.pass()
+			r.changeStatus(running)
+			r.links.says = word{connected: true, status: &sandboxapi.Status{Command: &sandboxapi.CommandStatus{State: sandboxapi.CommandRunning}}}
+			r.pass()
+			change(r, &corev1.Pod{}, func(p *corev1.Pod) { p.Finalizers = []string{"test/running"} })
+			change(r, &v1.Sandbox{}, func(s *v1.Sandbox) { s.Spec.Stopped = true })
+			r.pass()
+			r.pass()
+			r.expect(v1.PhaseProvisioning, reasonStopping)
+			if got := r.sandbox().Status.Command.State; got != string(sandboxapi.CommandRunning) {
+				t.Errorf("before its end it is %s", got)
+			}
+			if got, ok := r.links.watched[testID]; !ok || !got.ending {
+				t.Errorf("watched while its pod ends: %+v", r.links.watched)
+			}
+			if tt.last != nil {
+				r.links.says.status = &sandboxapi.Status{Command: tt.last}
+			}
+			// The pod is gone before anybody looked.
+			change(r, &corev1.Pod{}, func(p *corev1.Pod) { p.Finalizers = nil })
+			r.pass()
+			r.expect(v1.PhaseStopped, reasonStopped)
+			if c := r.sandbox().Status.Command; c.State != string(tt.want) || c.ExitCode != tt.code {
+				t.Errorf("command = %+v", c)
+			}
+			r.pass()
+			if c := r.sandbox().Status.Command; c.State != string(tt.want) || len(r.links.watched) > 0 {
+				t.Errorf("command = %+v, watched %v", c, r.links.watched)
+			}
+		})
+	}
+}
+
 func TestPodThatVanishedIsMadeAgain(t *testing.T) {
 	r := newRig(t, testSandbox())
 	r.pass()

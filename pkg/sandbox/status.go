@@ -31,6 +31,10 @@ func observe(s *v1.Sandbox, o observation) time.Duration {
 	if o.word.status != nil && o.word.status.Command != nil {
 		s.Status.Command = commandStatus(*o.word.status.Command)
 	}
+	if c := s.Status.Command; c != nil && c.State == string(sandboxapi.CommandRunning) && s.Spec.Stopped && o.pod == nil {
+		// It was killed before it could say so.
+		c.State, c.Message = string(sandboxapi.CommandInterrupted), "the sandbox stopped while the command ran"
+	}
 	phase, why, after := judge(s, o)
 	s.Status.Phase = phase
 	condition := metav1.Condition{

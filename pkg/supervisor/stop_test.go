@@ -57,6 +57,37 @@ func TestPitfall30StopEndsInTime(t *testing.T) {
 	}
 }
 
+// Who listens hears how the command fared, though the supervisor ends with it.
+func TestLastWordArrives(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Command = &sandboxapi.Command{Argv: []string{"sh", "-c", "echo > run; exec sleep 1000"}}
+	r.start()
+	r.eventually("running", r.has("run"))
+	var last [4]sandboxapi.Status
+	var all sync.WaitGroup
+	heard := make(chan struct{}, 10*len(last))
+	for i := range last {
+		c := r.connect()
+		all.Go(func() {
+			c.Status(t.Context(), func(s sandboxapi.Status) {
+				last[i] = s
+				heard <- struct{}{}
+			})
+		})
+	}
+	for range last {
+		<-heard
+	}
+	r.stop()
+	all.Wait()
+	for _, s := range last {
+		if s.Command == nil || s.Command.State != sandboxapi.CommandInterrupted || s.Command.EndedAt.IsZero() {
+			t.Errorf("%+v", s.Command)
+		}
+	}
+}
+
 func TestOrphansAreReapedAndNoStatusIsLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).start()

@@ -36,6 +36,8 @@ type supervisor struct {
 	env     environment
 	journal *journal.Journal // nil without a command
 	command *command         // nil: the sandbox has none
+
+	listeners *listeners
 }
 
 // Main is the program. It returns its exit code.
@@ -119,6 +121,8 @@ func newSupervisor(cfg Config, stderr io.Writer) (*supervisor, error) {
 		cfg: cfg, log: log, own: own, account: a,
 		table: proc.NewTable(sandboxapi.UID, sandboxapi.GID),
 		env:   base(cfg, a, user),
+
+		listeners: newListeners(),
 	}
 	if cfg.Command == nil {
 		return s, nil
@@ -149,4 +153,5 @@ func (s *supervisor) stop() {
 	case <-time.After(settling):
 		s.log.Error("command", "error", errors.New("its end could not be recorded"))
 	}
+	s.listeners.end()
 }
