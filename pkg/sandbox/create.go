@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,6 +34,10 @@ type NewSandbox struct {
 	Environment map[string]string // of the user's processes
 }
 
+// annotationMade tells a Sandbox that Create made, with a Secret, from one that
+// was applied and gets one from the controller.
+const annotationMade = "openshell.ai/made-with-secret"
+
 // Create makes the sandbox, or nothing. The Secret comes first, whole but for
 // the derived handshake key, so that a Sandbox always finds its environment
 // there; the controller then adds the key and makes the Sandbox its owner. When
@@ -61,11 +66,12 @@ func Create(ctx context.Context, c client.Client, n NewSandbox) (*v1.Sandbox, er
 	}
 	s := &v1.Sandbox{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: n.Name, Namespace: n.Namespace, Annotations: n.Annotations,
+			Name: n.Name, Namespace: n.Namespace, Annotations: maps.Clone(n.Annotations),
 			Labels: labels(n.Spec.ID), Finalizers: []string{finalizer},
 		},
 		Spec: n.Spec,
 	}
+	metav1.SetMetaDataAnnotation(&s.ObjectMeta, annotationMade, "true")
 	// A Secret whose creation got no answer is one without a Sandbox.
 	if err := c.Create(ctx, secret); err != nil {
 		return nil, fmt.Errorf("secret of sandbox %s: %w", n.Name, err)

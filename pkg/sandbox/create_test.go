@@ -108,6 +108,32 @@ func TestCreateWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
+// A request that was given up may be carried out all the same. The sandbox does
+// not go on with an empty environment then.
+func TestCreateThatIsCarriedOutTooLate(t *testing.T) {
+	r := newRig(t)
+	var late *v1.Sandbox
+	r.fail = func(verb string, o client.Object) error {
+		if s, ok := o.(*v1.Sandbox); ok && verb == "create" {
+			late = s.DeepCopy()
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	if _, err := Create(t.Context(), r.client, newSandbox()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error = %v", err)
+	}
+	r.fail = nil
+	if err := r.client.Create(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	r.pass()
+	r.expect(v1.PhaseError, reasonSecret)
+	if names := secretNames(t, r); len(names) > 0 || r.get(&corev1.Pod{}) {
+		t.Errorf("Secrets %v, pod %v", names, r.get(&corev1.Pod{}))
+	}
+}
+
 // Nobody waits for the answer any more: what was made is removed all the same.
 func TestCreateCleansUpAfterItsContext(t *testing.T) {
 	r := newRig(t)

@@ -227,7 +227,7 @@ func (r *reconciler) ensureSecret(ctx context.Context, s *v1.Sandbox) (repaired,
 	}
 	absent := apierrors.IsNotFound(err)
 	switch {
-	case absent && s.Status.HostKey != "":
+	case absent && (s.Status.HostKey != "" || metav1.HasAnnotation(s.ObjectMeta, annotationMade)):
 		return repaired{}, lost(reasonSecret, "the Secret with the sandbox's host key and environment is gone")
 	case err != nil && !absent:
 		return repaired{}, fmt.Errorf("secret: %w", err)
