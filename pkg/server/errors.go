@@ -12,6 +12,7 @@ import (
 
 	"openshell.ai/openshell/pkg/sandbox"
 	"openshell.ai/openshell/pkg/sandboxssh"
+	"openshell.ai/openshell/pkg/server/session"
 	"openshell.ai/openshell/pkg/server/translate"
 )
 
@@ -40,6 +41,8 @@ func answer(err error, log *slog.Logger) error {
 		return status.Error(codes.FailedPrecondition, "the sandbox is not ready")
 	case errors.As(err, &refused):
 		return status.Errorf(codes.FailedPrecondition, "the sandbox refused: %s", refused.Message)
+	case errors.Is(err, session.ErrTooMany):
+		return status.Errorf(codes.ResourceExhausted, "%v; try again when some of them are closed", session.ErrTooMany)
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, "the request was cancelled")
 	case errors.Is(err, errNoController):
@@ -67,6 +70,12 @@ func badRequest(invalid *translate.Invalid) error {
 
 func notFound(format string, args ...any) error {
 	return status.Errorf(codes.NotFound, format, args...)
+}
+
+// aborted is trouble with one sandbox that may be over in a moment. It is not
+// that of a gateway that cannot be reached, which UNAVAILABLE tells.
+func aborted(format string, args ...any) error {
+	return status.Errorf(codes.Aborted, format, args...)
 }
 
 func notNow(format string, args ...any) error {

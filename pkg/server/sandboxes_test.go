@@ -24,6 +24,7 @@ import (
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
 	v1 "openshell.ai/openshell/pkg/sandbox/v1"
 	"openshell.ai/openshell/pkg/sandboxapi"
+	"openshell.ai/openshell/pkg/server/session"
 )
 
 func TestCreateKeepsTheEnvironmentInTheSecretAlone(t *testing.T) {
@@ -271,6 +272,7 @@ func TestErrorsThatAreNotOfTheClientTellItNothing(t *testing.T) {
 		context.Canceled:         codes.Canceled,
 		context.DeadlineExceeded: codes.Unavailable,
 		errDown:                  codes.Internal,
+		session.ErrTooMany:       codes.ResourceExhausted,
 		apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errDown): codes.Internal,
 		apierrors.NewTooManyRequests("slow down", 1):                                    codes.Unavailable,
 		apierrors.NewRequestEntityTooLargeError("limit is 3145728"):                     codes.InvalidArgument,

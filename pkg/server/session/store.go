@@ -20,6 +20,10 @@ import (
 // Lifetime of a session. A tunnel opened within it may outlast it.
 const Lifetime = 24 * time.Hour
 
+// PerSandbox is how many sessions a sandbox has at most. Two calls at once may
+// get past it by one.
+const PerSandbox = 200
+
 // labelKind tells the Secrets of sessions from those of sandboxes.
 const (
 	labelKind = "openshell.ai/kind"
@@ -37,6 +41,9 @@ const (
 // revoked or expired.
 var ErrUnknown = errors.New("the token is unknown, revoked or expired")
 
+// ErrTooMany is the error of a sandbox that has its sessions already.
+var ErrTooMany = fmt.Errorf("the sandbox has %d sessions already", PerSandbox)
+
 // Store keeps sessions in one namespace.
 type Store struct {
 	Client    func(context.Context) (client.Client, error) // the API, when it can be had
@@ -48,6 +55,9 @@ type Store struct {
 func (s *Store) Create(ctx context.Context, sandbox *v1.Sandbox) (token string, expires time.Time, err error) {
 	c, err := s.Client(ctx)
 	if err != nil {
+		return "", time.Time{}, err
+	}
+	if err := s.fits(ctx, c, sandbox.Spec.ID); err != nil {
 		return "", time.Time{}, err
 	}
 	token, expires = newToken(), s.Now().Add(Lifetime).Truncate(time.Second)
@@ -70,6 +80,24 @@ func (s *Store) Create(ctx context.Context, sandbox *v1.Sandbox) (token string, 
 		return "", time.Time{}, fmt.Errorf("session: %w", err)
 	}
 	return token, expires, nil
+}
+
+// fits counts the sessions of a sandbox that have not expired.
+func (s *Store) fits(ctx context.Context, c client.Client, id string) error {
+	var secrets corev1.SecretList
+	if err := c.List(ctx, &secrets, client.InNamespace(s.Namespace), client.MatchingLabels{labelKind: kind, sandboxapi.LabelID: id}); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	open := 0
+	for i := range secrets.Items {
+		if !expired(&secrets.Items[i], s.Now()) {
+			open++
+		}
+	}
+	if open >= PerSandbox {
+		return ErrTooMany
+	}
+	return nil
 }
 
 // Name of a token; see the function.

@@ -87,6 +87,34 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
+func TestSandboxHasSoManySessions(t *testing.T) {
+	s, _, clock := newStore(t, interceptor.Funcs{})
+	var last string
+	for i := range PerSandbox {
+		token, _, err := s.Create(t.Context(), box("a"))
+		must(t, err)
+		last = token
+		if i == PerSandbox/2-1 {
+			clock.now = clock.now.Add(Lifetime / 2)
+		}
+	}
+	if _, _, err := s.Create(t.Context(), box("a")); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	if _, _, err := s.Create(t.Context(), box("b")); err != nil {
+		t.Errorf("another sandbox: %v", err)
+	}
+	_, err := s.Revoke(t.Context(), last)
+	must(t, err)
+	if _, _, err := s.Create(t.Context(), box("a")); err != nil {
+		t.Errorf("after one was revoked: %v", err)
+	}
+	clock.now = clock.now.Add(Lifetime / 2)
+	if _, _, err := s.Create(t.Context(), box("a")); err != nil {
+		t.Errorf("after half of them expired: %v", err)
+	}
+}
+
 func TestTokensThatDoNotCount(t *testing.T) {
 	s, c, _ := newStore(t, interceptor.Funcs{})
 	token, _, err := s.Create(t.Context(), box("a"))
