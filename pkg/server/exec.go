@@ -8,9 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
 	"openshell.ai/openshell/pkg/sandboxssh"
 	"openshell.ai/openshell/pkg/server/translate"
@@ -52,7 +49,7 @@ func (a *api) ExecSandbox(request *openshellv1.ExecSandboxRequest, stream opensh
 		return err
 	case err != nil:
 		a.log.Info("exec ended early", "sandbox", name, "error", err)
-		return status.Errorf(codes.Unavailable, "the connection to sandbox %s was lost before the command ended", name)
+		return aborted("the connection to sandbox %s was lost before the command ended", name)
 	}
 	return run.send(&openshellv1.ExecSandboxEvent{
 		Payload: &openshellv1.ExecSandboxEvent_Exit{Exit: &openshellv1.ExecSandboxExit{ExitCode: int32(code)}},

@@ -205,9 +205,11 @@ func TestExecRefusals(t *testing.T) {
 		{"stopped", v1.PhaseStopped, nil, nil, execOf("id-of-web"), codes.FailedPrecondition, "not ready"},
 		{"not ready any more", v1.PhaseReady, sandbox.ErrNotReady, nil, execOf("id-of-web"), codes.FailedPrecondition, "not ready"},
 		{"gone in between", v1.PhaseReady, fmt.Errorf("x: %w", sandbox.ErrGone), nil, execOf("id-of-web"), codes.NotFound, "does not exist"},
-		{"not reachable", v1.PhaseReady, errors.New("no route to 10.0.0.7"), nil, execOf("id-of-web"), codes.Unavailable, "cannot be reached"},
+		{"not reachable", v1.PhaseReady, errors.New("no route to 10.0.0.7"), nil, execOf("id-of-web"), codes.Aborted, "cannot be reached"},
+		{"not answering in time", v1.PhaseReady, fmt.Errorf("SSH: %w", context.DeadlineExceeded), nil, execOf("id-of-web"), codes.Aborted, "cannot be reached"},
+		{"asking the API failed", v1.PhaseReady, fmt.Errorf("%w: %w", sandbox.ErrUnknown, context.DeadlineExceeded), nil, execOf("id-of-web"), codes.Unavailable, "Kubernetes API"},
 		{"refused by the supervisor", v1.PhaseReady, nil, &sandboxssh.Refused{Message: "too many processes"}, execOf("id-of-web"), codes.FailedPrecondition, "too many processes"},
-		{"connection lost", v1.PhaseReady, nil, sandboxssh.ErrNoExit, execOf("id-of-web"), codes.Unavailable, "lost"},
+		{"connection lost", v1.PhaseReady, nil, sandboxssh.ErrNoExit, execOf("id-of-web"), codes.Aborted, "lost"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, _, c := startWorld(t, Config{})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"openshell.ai/openshell/pkg/sandbox"
@@ -88,9 +86,9 @@ func (a *api) connect(ctx context.Context, s *v1.Sandbox) (Agent, error) {
 		return nil, notFound("sandbox %s does not exist any more", s.Name)
 	case errors.Is(err, sandbox.ErrNotReady):
 		return nil, notReady(s)
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, sandbox.ErrUnknown):
 		return nil, err
 	}
 	a.log.Warn("supervisor cannot be reached", "sandbox", s.Name, "error", err)
-	return nil, status.Errorf(codes.Unavailable, "sandbox %s cannot be reached; try again in a moment", s.Name)
+	return nil, aborted("sandbox %s cannot be reached; try again in a moment", s.Name)
 }

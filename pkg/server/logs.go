@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
@@ -42,7 +40,7 @@ func (a *api) GetSandboxLogs(ctx context.Context, request *openshellv1.GetSandbo
 	err = agent.Logs(ctx, q, func(line sandboxapi.LogLine) { kept.add(logLine(request.GetSandboxId(), line)) })
 	if err != nil {
 		a.log.Info("logs cannot be read", "sandbox", name, "error", err)
-		return nil, status.Errorf(codes.Unavailable, "the logs of sandbox %s cannot be read; try again in a moment", name)
+		return nil, aborted("the logs of sandbox %s cannot be read; try again in a moment", name)
 	}
 	return &openshellv1.GetSandboxLogsResponse{Logs: kept.last, BufferTotal: uint32(kept.total)}, nil
 }

@@ -74,7 +74,7 @@ func TestLogRefusals(t *testing.T) {
 		{"not running", &openshellv1.GetSandboxLogsRequest{SandboxId: "id-of-new"}, codes.FailedPrecondition},
 		{"level", &openshellv1.GetSandboxLogsRequest{SandboxId: "id-of-web", MinLevel: "x"}, codes.InvalidArgument},
 		{"source", &openshellv1.GetSandboxLogsRequest{SandboxId: "id-of-web", Sources: []string{"x"}}, codes.InvalidArgument},
-		{"connection lost", &openshellv1.GetSandboxLogsRequest{SandboxId: "id-of-web"}, codes.Unavailable},
+		{"connection lost", &openshellv1.GetSandboxLogsRequest{SandboxId: "id-of-web"}, codes.Aborted},
 	} {
 		if _, err := c.GetSandboxLogs(t.Context(), tt.request); status.Code(err) != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
