@@ -25,6 +25,7 @@ type api struct {
 	backend   *backend
 	sessions  *session.Store
 	tunnels   tunnels
+	connected connected
 	namespace string // of the sandboxes
 	image     string // of sandboxes that name none; may be empty
 	gateway   gatewayAddress

@@ -74,6 +74,19 @@ func notReady(s *v1.Sandbox) error {
 
 // connect speaks to the supervisor of a sandbox.
 func (a *api) connect(ctx context.Context, s *v1.Sandbox) (Agent, error) {
+	leave, err := a.connected.enter(s.Spec.ID)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := a.dial(ctx, s)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return counted{agent, leave}, nil
+}
+
+func (a *api) dial(ctx context.Context, s *v1.Sandbox) (Agent, error) {
 	c, err := a.backend.get(ctx)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (a *api) WatchSandbox(request *openshellv1.WatchSandboxRequest, stream open
 		return err
 	}
 	w := &watcher{
-		backend: a.backend, log: a.log, namespace: a.namespace, name: s.Name, id: s.Spec.ID,
+		backend: a.backend, connected: &a.connected, log: a.log, namespace: a.namespace, name: s.Name, id: s.Spec.ID,
 		request: request, logs: logs, stream: stream,
 	}
 	return w.run(stream.Context(), s)
@@ -49,6 +49,7 @@ func (a *api) WatchSandbox(request *openshellv1.WatchSandboxRequest, stream open
 // watcher is one stream.
 type watcher struct {
 	backend             *backend
+	connected           *connected
 	log                 *slog.Logger
 	namespace, name, id string
 	request             *openshellv1.WatchSandboxRequest

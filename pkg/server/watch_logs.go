@@ -17,6 +17,11 @@ const defaultTail = 200
 // followLogs sends the tail of the logs and then, if wanted, what comes. While
 // there is no supervisor to ask, one warning says so.
 func (w *watcher) followLogs(ctx context.Context) error {
+	leave, err := w.connected.enter(w.id)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	q := w.logs
 	q.Lines, q.Follow = int(min(w.request.GetLogTailLines(), maxLines)), w.request.GetFollowLogs()
 	if q.Lines == 0 && q.Since.IsZero() {

@@ -18,8 +18,8 @@ import (
 const (
 	// agreeing is how long the SSH handshake may take.
 	agreeing = 10 * time.Second
-	// maxConnections is more than the gateway lets in; maxStrangers are those
-	// among them that have not got past the preface.
+	// maxConnections is more than the gateway opens: its own, 20 tunnels and 32
+	// calls. maxStrangers are those that have not got past the preface.
 	maxConnections = 64
 	maxStrangers   = 32
 	// maxChannels bounds what one connection has open.
