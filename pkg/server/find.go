@@ -57,7 +57,7 @@ func (a *api) ready(ctx context.Context, field, id string) (*v1.Sandbox, error) 
 		return nil, notNow("sandbox %s is being deleted", s.Name)
 	}
 	if s.Spec.Stopped {
-		return nil, notNow("sandbox %s is stopped", s.Name)
+		return nil, notNow("sandbox %s is stopped; start it first", s.Name)
 	}
 	if s.Status.Phase != v1.PhaseReady {
 		return nil, notReady(s)

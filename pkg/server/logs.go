@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
@@ -22,13 +24,17 @@ const (
 )
 
 // GetSandboxLogs answers the last lines that the supervisor holds and the
-// filters let through; BufferTotal is the number of those.
+// filters let through; BufferTotal is the number of those. What a sandbox keeps
+// of them while it does not run, it answers when it runs again.
 func (a *api) GetSandboxLogs(ctx context.Context, request *openshellv1.GetSandboxLogsRequest) (*openshellv1.GetSandboxLogsResponse, error) {
 	q, err := logQuery(request.GetSinceMs(), "sources", request.GetSources(), "min_level", request.GetMinLevel())
 	if err != nil {
 		return nil, err
 	}
 	agent, name, err := a.reach(ctx, "sandbox_id", request.GetSandboxId())
+	if status.Code(err) == codes.FailedPrecondition {
+		return nil, notNow("logs can be read while a sandbox runs: %s", status.Convert(err).Message())
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -81,3 +81,20 @@ func TestLogRefusals(t *testing.T) {
 		}
 	}
 }
+
+func TestLogsOfASandboxThatDoesNotRun(t *testing.T) {
+	w, _, c := startWorld(t, Config{})
+	w.add(t, "broken", v1.PhaseError)
+	stopped := w.add(t, "stopped", v1.PhaseStopped)
+	stopped.Spec.Stopped = true
+	must(t, w.Update(t.Context(), stopped))
+	for id, want := range map[string]string{
+		"id-of-stopped": "logs can be read while a sandbox runs: sandbox stopped is stopped; start it first",
+		"id-of-broken":  "logs can be read while a sandbox runs: sandbox broken is not ready: the image is being pulled",
+	} {
+		_, err := c.GetSandboxLogs(t.Context(), &openshellv1.GetSandboxLogsRequest{SandboxId: id})
+		if got := status.Convert(err); got.Code() != codes.FailedPrecondition || got.Message() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

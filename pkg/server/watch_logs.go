@@ -90,7 +90,7 @@ func (e sendError) Unwrap() error { return e.error }
 
 func whyNoLogs(err error) string {
 	if errors.Is(err, sandbox.ErrNotReady) {
-		return "there are no logs yet: the sandbox is not ready"
+		return "the logs can be read while the sandbox runs: it is not ready"
 	}
 	return "the logs cannot be read at the moment"
 }

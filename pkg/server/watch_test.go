@@ -162,7 +162,7 @@ func TestWatchWarnsWhileThereAreNoLogs(t *testing.T) {
 		}
 	}
 	stream := startWatch(t, c, &openshellv1.WatchSandboxRequest{Id: s.Spec.ID, FollowLogs: true, LogTailLines: 9})
-	stream.want("PROVISIONING", "warning there are no logs yet: the sandbox is not ready")
+	stream.want("PROVISIONING", "warning the logs can be read while the sandbox runs: it is not ready")
 	w.unreachable(nil)
 	stream.want("log lines 9 since -62135596800")
 	lost <- struct{}{}
