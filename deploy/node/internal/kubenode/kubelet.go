@@ -69,6 +69,9 @@ func configure(c *kubeletconfig.KubeletConfiguration, node layout.Node) {
 	c.ResolverConfig = layout.ResolvConf
 	c.MaxPods = maxPods
 	c.PodPidsLimit = maxPIDs
+	// One process of a sandbox that is out of memory takes no others with it, and
+	// not the sandbox. On cgroup v1 it is never otherwise.
+	c.SingleProcessOOMKill = new(true)
 	// A pod whose image is still being imported would be tried again only after
 	// a pause of ten seconds. It is not put on the node before, see importRest.
 	c.RegisterWithTaints = []corev1.Taint{{Key: nodeapi.ImportTaint, Value: "importing", Effect: corev1.TaintEffectNoSchedule}}
