@@ -20,9 +20,13 @@ import (
 	"openshell.ai/openshell/pkg/sandboxapi"
 )
 
-// exitGrace is how long an ephemeral sandbox outlives its command, so that an
-// attached client gets the exit status.
-const exitGrace = 3 * time.Second
+// exitGrace is how long an ephemeral sandbox outlives its command and those that
+// are attached to it, so that a client gets the output and the exit status, even
+// by a second try. Who takes longer than attachedGrace is not waited for.
+const (
+	exitGrace     = 3 * time.Second
+	attachedGrace = 10 * time.Minute
+)
 
 // afterConflict gives the cache time to see what another writer wrote.
 const afterConflict = 50 * time.Millisecond
@@ -139,7 +143,7 @@ func (r *reconciler) bring(ctx context.Context, s *v1.Sandbox) (time.Duration, e
 		r.connections.watch(targetOf(s, pod))
 	}
 	after := observe(s, observation{pod: pod, word: said, problem: p, now: r.now()})
-	ended, err := r.endEphemeral(ctx, s)
+	ended, err := r.endEphemeral(ctx, s, said.status)
 	if ended > 0 && (after == 0 || ended < after) {
 		after = ended
 	}
@@ -257,14 +261,22 @@ func (r *reconciler) ensureSecret(ctx context.Context, s *v1.Sandbox) (repaired,
 
 // endEphemeral deletes a sandbox that was only there for its command. It says
 // when that will be; 0: not foreseeable.
-func (r *reconciler) endEphemeral(ctx context.Context, s *v1.Sandbox) (time.Duration, error) {
+func (r *reconciler) endEphemeral(ctx context.Context, s *v1.Sandbox, said *sandboxapi.Status) (time.Duration, error) {
 	c := s.Status.Command
 	if !s.Spec.Ephemeral || c == nil || c.State != string(sandboxapi.CommandExited) {
 		return 0, nil
 	}
 	if c.EndedAt != nil {
-		if left := c.EndedAt.Add(exitGrace).Sub(r.now()); left > 0 {
-			return min(left, exitGrace), nil // whatever the clocks say
+		grace := exitGrace
+		switch {
+		case said == nil:
+		case said.Attached > 0:
+			grace = attachedGrace
+		case said.DetachedAt.After(c.EndedAt.Time):
+			grace = min(said.DetachedAt.Sub(c.EndedAt.Time)+exitGrace, attachedGrace)
+		}
+		if left := c.EndedAt.Add(grace).Sub(r.now()); left > 0 {
+			return min(left, grace), nil // whatever the clocks say
 		}
 	}
 	return 0, client.IgnoreNotFound(r.client.Delete(ctx, s, client.Preconditions{UID: &s.UID}))

@@ -422,6 +422,43 @@ func TestEphemeralGoesAfterItsCommand(t *testing.T) {
 	}
 }
 
+// Whoever reads the output slowly has the time to read all of it.
+func TestEphemeralWaitsForAttachedClients(t *testing.T) {
+	s := testSandbox()
+	s.Spec.Ephemeral = true
+	r := newRig(t, s)
+	r.pass()
+	r.changeStatus(running)
+	ended := r.clock
+	say := func(attached int, detachedAt time.Time) {
+		r.links.says = word{connected: true, status: &sandboxapi.Status{
+			Command: &sandboxapi.CommandStatus{State: sandboxapi.CommandExited, EndedAt: ended}, Attached: attached, DetachedAt: detachedAt,
+		}}
+	}
+	lives := func(when string, want bool) {
+		t.Helper()
+		after := r.pass().RequeueAfter
+		if got := r.sandbox().DeletionTimestamp == nil; got != want || got && after <= 0 {
+			t.Errorf("%s it lives: %v, looked at again after %s", when, got, after)
+		}
+	}
+	say(1, time.Time{})
+	r.clock = ended.Add(5 * time.Minute)
+	lives("while a client is attached", true)
+	say(0, r.clock)
+	lives("when the last went", true)
+	r.clock = r.clock.Add(exitGrace)
+	lives("after the grace", false)
+
+	r = newRig(t, s)
+	r.clock = ended
+	r.pass()
+	r.changeStatus(running)
+	say(1, time.Time{})
+	r.clock = ended.Add(attachedGrace)
+	lives("with a client that never goes", false)
+}
+
 // One that was applied with kubectl works too.
 func TestSandboxWithoutLabelsIsAdopted(t *testing.T) {
 	s := testSandbox()

@@ -123,6 +123,10 @@ type Attach struct {
 type Status struct {
 	Version string         `json:"version"`
 	Command *CommandStatus `json:"command,omitempty"` // nil: the sandbox has none
+	// Attached are the clients that are attached to the command; the last of
+	// those that were went at DetachedAt.
+	Attached   int       `json:"attached,omitempty"`
+	DetachedAt time.Time `json:"detachedAt,omitzero"`
 }
 
 // CommandState is where a command is in its life.

@@ -32,6 +32,7 @@ func (s *supervisor) attach(request ssh.NewChannel) {
 	if err != nil {
 		return
 	}
+	defer s.command.join()()
 	defer ch.Close()
 	if a.Start {
 		s.command.start(a.TTY)

@@ -38,6 +38,41 @@ func TestAttachLeavesTheCommandRunning(t *testing.T) {
 	}
 }
 
+func TestAttachedClientsAreCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Command = &sandboxapi.Command{Argv: []string{"sh", "-c", "exit 3"}, Hold: true}
+	r.start()
+	seen := make(chan sandboxapi.Status, 100)
+	go r.connect().Status(t.Context(), func(s sandboxapi.Status) { seen <- s })
+	until := func(what string, ok func(sandboxapi.Status) bool) {
+		t.Helper()
+		for late := time.After(10 * time.Second); ; {
+			select {
+			case s := <-seen:
+				if ok(s) {
+					return
+				}
+			case <-late:
+				t.Fatalf("never %s", what)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 2 {
+		go r.connect().Attach(ctx, sandboxapi.Attach{}, sandboxssh.Streams{})
+	}
+	until("two", func(s sandboxapi.Status) bool { return s.Attached == 2 && s.DetachedAt.IsZero() })
+	cancel()
+	until("none", func(s sandboxapi.Status) bool { return s.Attached == 0 && !s.DetachedAt.IsZero() })
+	if _, err := r.attach(sandboxapi.Attach{Start: true}, nil); err != nil {
+		t.Error(err)
+	}
+	until("none after the end", func(s sandboxapi.Status) bool {
+		return s.Attached == 0 && s.Command.State == sandboxapi.CommandExited && !s.DetachedAt.Before(s.Command.EndedAt)
+	})
+}
+
 type syncWriter struct {
 	mu sync.Mutex
 	b  strings.Builder

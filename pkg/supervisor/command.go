@@ -31,6 +31,9 @@ type command struct {
 	held    bool
 	current *running  // the run there is to attach to, or nil
 	stopped time.Time // zero: not
+
+	attached   int // clients
+	detachedAt time.Time
 }
 
 // running is one run of the command.
@@ -218,6 +221,28 @@ func (c *command) tell(status sandboxapi.CommandStatus, r *running) {
 	c.status, c.current = status, r
 	c.mu.Unlock()
 	c.changed.raise()
+}
+
+// join counts a client that attaches, until it calls what is returned.
+func (c *command) join() (leave func()) {
+	c.mu.Lock()
+	c.attached++
+	c.mu.Unlock()
+	c.changed.raise()
+	return func() {
+		c.mu.Lock()
+		c.attached--
+		c.detachedAt = time.Now().UTC()
+		c.mu.Unlock()
+		c.changed.raise()
+	}
+}
+
+// audience returns how many clients are attached, and when the last went.
+func (c *command) audience() (attached int, detachedAt time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.attached, c.detachedAt
 }
 
 // look returns what is told of the command, and the run to attach to.

@@ -272,7 +272,16 @@ func TestStatusTellsEveryChange(t *testing.T) {
 	r.Command = &sandboxapi.Command{Argv: []string{"sh", "-c", "until test -e go; do sleep 0.02; done; exit 4"}, Hold: true}
 	r.start()
 	seen := make(chan sandboxapi.Status, 10)
-	go r.connect().Status(t.Context(), func(s sandboxapi.Status) { seen <- s })
+	var last sandboxapi.CommandStatus
+	go r.connect().Status(t.Context(), func(s sandboxapi.Status) {
+		if s.Command != nil && *s.Command == last {
+			return // a client came or went
+		}
+		seen <- s
+		if s.Command != nil {
+			last = *s.Command
+		}
+	})
 	next := func() sandboxapi.CommandStatus {
 		t.Helper()
 		select {

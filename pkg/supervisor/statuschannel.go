@@ -102,6 +102,7 @@ func (s *supervisor) status() sandboxapi.Status {
 	if s.command != nil {
 		c, _ := s.command.look()
 		status.Command = &c
+		status.Attached, status.DetachedAt = s.command.audience()
 	}
 	return status
 }
