@@ -58,6 +58,10 @@ func NewManager(cfg Config, log *slog.Logger) (*Manager, error) {
 // kinds of core/v1.
 func (m *Manager) Client() client.WithWatch { return m.client }
 
+// Knows reports whether the controller has looked at a sandbox that is to run.
+// What is written in the status of one that it has not is of a former life.
+func (m *Manager) Knows(id string) bool { return m.agents.get(id) != nil }
+
 // Agents connects to supervisors.
 func (m *Manager) Agents() Agents { return m.agents }
 

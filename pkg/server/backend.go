@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "openshell.ai/openshell/pkg/sandbox/v1"
@@ -119,6 +121,25 @@ func (b *backend) client(ctx context.Context) (client.Client, error) {
 		return nil, err
 	}
 	return patient(c.Client()), nil
+}
+
+// present is a sandbox as it is now. What is stored says that it is ready until
+// the controller looks at it for the first time, also after a restart that has
+// ended all its processes.
+func (b *backend) present(s *v1.Sandbox) *v1.Sandbox {
+	b.mu.Lock()
+	current := b.current
+	b.mu.Unlock()
+	if s.Status.Phase != v1.PhaseReady || current != nil && current.Knows(s.Spec.ID) {
+		return s
+	}
+	s = s.DeepCopy()
+	s.Status.Phase = v1.PhaseProvisioning
+	apimeta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
+		Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Restarting", Message: "the gateway has just come back",
+		LastTransitionTime: metav1.NewTime(b.now()),
+	})
+	return s
 }
 
 // probe asks the API every now and then, until ctx is done.

@@ -21,6 +21,7 @@ type Controller interface {
 	Client() client.WithWatch
 	Dial(ctx context.Context, id string) (net.Conn, error)
 	Connect(ctx context.Context, id string) (Agent, error)
+	Knows(id string) bool // whether the status of a sandbox that is to run is its present one
 }
 
 // Agent is a connection to a supervisor, as sandboxssh.Client is.

@@ -36,6 +36,7 @@ type world struct {
 	logs  func(context.Context, sandboxapi.LogQuery, func(sandboxapi.LogLine)) error
 	reach error // of Dial and Connect
 	dial  func() net.Conn
+	back  bool // the controller has not looked at anything yet
 }
 
 func newWorld(t *testing.T) *world {
@@ -64,6 +65,13 @@ func (w *world) Client() client.WithWatch {
 
 // Run implements Controller.
 func (w *world) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+// Knows implements Controller.
+func (w *world) Knows(string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.back
+}
 
 // Dial implements Controller.
 func (w *world) Dial(context.Context, string) (net.Conn, error) {

@@ -22,7 +22,7 @@ func (a *api) byName(ctx context.Context, c client.Client, name string) (*v1.San
 	if absent(err) {
 		return nil, notFound("sandbox %s does not exist", name)
 	}
-	return &s, err
+	return a.backend.present(&s), err
 }
 
 // byID finds a sandbox by its id, which stands in that field of the request.
@@ -40,7 +40,7 @@ func (a *api) byID(ctx context.Context, field, id string) (*v1.Sandbox, error) {
 	}
 	for i := range list.Items {
 		if list.Items[i].Spec.ID == id {
-			return &list.Items[i], nil
+			return a.backend.present(&list.Items[i]), nil
 		}
 	}
 	return nil, notFound("there is no sandbox with the id %s", id)

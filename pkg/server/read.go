@@ -77,7 +77,7 @@ func (a *api) ListSandboxes(ctx context.Context, request *openshellv1.ListSandbo
 	slices.SortFunc(list.Items, func(a, b v1.Sandbox) int { return strings.Compare(a.Name, b.Name) })
 	response := &openshellv1.ListSandboxesResponse{}
 	for _, s := range page(list.Items, request.GetOffset(), request.GetLimit()) {
-		response.Sandboxes = append(response.Sandboxes, translate.Sandbox(&s))
+		response.Sandboxes = append(response.Sandboxes, translate.Sandbox(a.backend.present(&s)))
 	}
 	return response, nil
 }

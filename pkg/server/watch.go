@@ -202,7 +202,7 @@ func (w *watcher) worthKnowing(ctx context.Context, err error) error {
 // report sends a sandbox if it differs from what was sent before, and says
 // whether it is what the client waits for.
 func (w *watcher) report(s *v1.Sandbox, always bool) (done bool, err error) {
-	now := translate.Sandbox(s)
+	now := translate.Sandbox(w.backend.present(s))
 	if (always || w.request.GetFollowStatus()) && !proto.Equal(now, w.sent) {
 		w.sent = now
 		err = w.sendSandbox(now)
