@@ -12,7 +12,11 @@ umask 077
 readonly resetting_marker=/tmp/gateway-resetting reloading_marker=/tmp/gateway-reloading
 export resetting_marker reloading_marker
 
-# The script's one answer. Commands write to stderr from here on.
+# The script's one answer. Commands write to stderr from here on. A process that
+# outlives the script is started with 3>&-, lest it keep the answer's pipe open.
+#
+# main.sh holds $GATEWAY_RUN/scripts.lock while a script changes nginx or the
+# VPN, so that such scripts run one at a time; they take no lock themselves.
 exec 3>&1 1>&2
 answered=
 
@@ -75,7 +79,7 @@ record() {
 # recorded FILE: the pid of the process that the file remembers, if it runs.
 recorded() {
   local pid started
-  read -r pid started <"$1" 2>/dev/null || return 1
+  { read -r pid started _ <"$1"; } 2>/dev/null || return 1
   [[ $pid =~ ^[1-9][0-9]*$ && $(start_time "$pid") == "$started" ]] || return 1
   printf '%s\n' "$pid"
 }
@@ -91,18 +95,40 @@ await() {
 }
 
 # stop_recorded FILE SECONDS [-g]: ends the remembered process, with -g its whole
-# group, first kindly. The file is gone afterwards.
+# group if it leads one, first kindly. The file is gone afterwards.
 stop_recorded() {
   local file=$1 grace=$2 group='' pid
   [[ ${3:-} != -g ]] || group=-
   if pid=$(recorded "$file"); then
-    kill -TERM -- "$group$pid" 2>/dev/null || true
+    signal TERM "$group$pid"
     if ! await "$grace" not recorded "$file" >/dev/null; then
-      kill -KILL -- "$group$pid" 2>/dev/null || true
+      signal KILL "$group$pid"
       await 5 not recorded "$file" >/dev/null || return 1
+    elif [[ -n $group ]]; then
+      # What the leader left behind had its time too.
+      kill -KILL -- "-$pid" 2>/dev/null || true
     fi
   fi
   rm -f "$file"
+}
+
+# signal NAME PID|-PGID: a process that leads no group is signalled alone.
+signal() { kill -"$1" -- "$2" 2>/dev/null || kill -"$1" -- "${2#-}" 2>/dev/null || true; }
+
+# mark FILE PID: sets a marker, in one step: the process whose work it announces,
+# and the time.
+mark() {
+  local started
+  started=$(start_time "$2") || return 1
+  printf '%s %s %s\n' "$2" "$started" "$EPOCHSECONDS" >"$1.$$" && mv -T "$1.$$" "$1"
+}
+
+# marked FILE: is the marker set? Not if its process is gone, or has been at it
+# for longer than anything takes.
+marked() {
+  local pid started since
+  { read -r pid started since <"$1"; } 2>/dev/null || return 1
+  [[ $since =~ ^[0-9]+$ ]] && ((EPOCHSECONDS - since < 300)) && recorded "$1" >/dev/null
 }
 
 not() { ! "$@"; }
