@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -191,6 +192,9 @@ func inspected(in container.InspectResponse) Container {
 			c.RestartPolicy = string(container.RestartPolicyDisabled) // engines before 25 keep an empty name
 		}
 		c.Ports = published(h.PortBindings)
+		if shared, ok := strings.CutPrefix(string(h.NetworkMode), networkOf); ok {
+			c.NetworkOf = shared
+		}
 	}
 	for _, m := range in.Mounts {
 		if m.Name != "" {
