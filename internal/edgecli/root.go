@@ -17,6 +17,6 @@ func New() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newServe(), newControl(), newNginx(), newVPN(), newClient(), newBuild(), newReset())
+	root.AddCommand(newServe(), newControl(), newNginx(), newVPN(), newClient(), newBuild(), newReset(), newLog())
 	return root
 }
