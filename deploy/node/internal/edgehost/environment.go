@@ -9,9 +9,9 @@ import (
 	"openshell.ai/openshell/pkg/edge"
 )
 
-// environmentFile has a NAME=value a line, for whoever runs a script of the edge
-// by exec: the scripts' own processes inherit it.
-const environmentFile = "environment"
+// environmentFile has a NAME=value a line: what the node gives the edge's
+// entrypoint, and whoever runs a command of the edge by exec.
+const environmentFile = "node.environment"
 
 func (h *Host) writeEnvironment(id string) error {
 	path := filepath.Join(h.run, environmentFile)

@@ -173,23 +173,34 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// allowedHosts are names that requests may be for, beyond those that nginx
-// always takes.
+var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// allowedHosts are names and addresses that requests may be for, beyond those
+// that nginx always takes. The name of a container need not be one of DNS.
 func (h *Host) allowedHosts() []string {
 	hosts := append([]string{h.hostname, h.settings.Name.Resource()}, h.settings.GatewayHosts...)
 	if ip := net.ParseIP(h.settings.Bind); ip != nil && !ip.IsUnspecified() {
 		hosts = append(hosts, h.settings.Bind)
 	}
+	for i, host := range hosts {
+		hosts[i] = strings.ToLower(host)
+	}
+	hosts = slices.DeleteFunc(hosts, func(host string) bool { return net.ParseIP(host) == nil && !hostName.MatchString(host) })
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
+}
+
+// environmentName is the gateway's name as a DNS label, and itself if it is one.
+func (h *Host) environmentName() string {
+	return strings.TrimPrefix(h.settings.Name.Hostname(), gateway.Name("").Resource())
 }
 
 // environment is what the scripts are told, in the order of their names.
 func (h *Host) environment(id string) []string {
 	return []string{
 		"DOMAIN=localhost",
-		"ENV_NAME=" + string(h.settings.Name),
-		"GATEWAY_ALLOWED_HOSTS=" + strings.Join(h.allowedHosts(), " "),
+		"ENV_NAME=" + h.environmentName(),
+		"GATEWAY_ALLOWED_HOSTS=" + strings.Join(h.allowedHosts(), ","),
 		"GATEWAY_FQDN=" + h.hostname,
 		"GATEWAY_HTTP_PORT=" + strconv.Itoa(nodeapi.HTTPPort),
 		"GATEWAY_ID=" + id,

@@ -19,10 +19,10 @@ func newHost(t *testing.T) *Host {
 	dir := t.TempDir()
 	h := &Host{
 		settings: gateway.Settings{
-			Name: "Dev.1", Bind: "10.9.0.1", GatewayHosts: []string{"box.lan"},
+			Name: "Dev_1", Bind: "10.9.0.1", GatewayHosts: []string{"Box.lan"},
 			Network: gateway.Network{PodCIDR: netip.MustParsePrefix("10.2.0.0/20")},
 		},
-		hostname: "openshell-cluster-dev-1-abc",
+		hostname: gateway.Name("Dev_1").Hostname(),
 		state:    filepath.Join(dir, "volume/current/edge"), run: filepath.Join(dir, "run/edge"),
 		builtIn: filepath.Join(dir, "release"), sysctl: filepath.Join(dir, "ip_nonlocal_bind"),
 	}
@@ -82,18 +82,18 @@ func TestEverythingIsPreparedOnce(t *testing.T) {
 	if diff := cmp.Diff(want, modes(t, h.state)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[string]fs.FileMode{".": fs.ModeDir | 0o711, "environment": 0o600}, modes(t, h.run)); diff != "" {
+	if diff := cmp.Diff(map[string]fs.FileMode{".": fs.ModeDir | 0o711, environmentFile: 0o600}, modes(t, h.run)); diff != "" {
 		t.Error(diff)
 	}
 	if _, err := os.Stat(filepath.Join(h.state, "gateway/app/main.sh")); err != nil {
 		t.Errorf("the scripts are not reached through app: %v", err)
 	}
-	first, err := os.ReadFile(filepath.Join(h.run, "environment"))
+	first, err := os.ReadFile(filepath.Join(h.run, environmentFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustPrepare(t, h)
-	if again, err := os.ReadFile(filepath.Join(h.run, "environment")); err != nil || string(again) != string(first) {
+	if again, err := os.ReadFile(filepath.Join(h.run, environmentFile)); err != nil || string(again) != string(first) {
 		t.Errorf("the environment changed: %v\n%s\n%s", err, first, again)
 	}
 }
@@ -164,14 +164,18 @@ func TestGatewayIDIsDrawnOnceAndRepaired(t *testing.T) {
 
 func TestEnvironmentIsThatOfTheGateway(t *testing.T) {
 	h := newHost(t)
+	label := strings.TrimPrefix(h.hostname, "openshell-cluster-")
 	want := []string{
-		"DOMAIN=localhost", "ENV_NAME=Dev.1",
-		"GATEWAY_ALLOWED_HOSTS=10.9.0.1 box.lan openshell-cluster-Dev.1 openshell-cluster-dev-1-abc",
-		"GATEWAY_FQDN=openshell-cluster-dev-1-abc", "GATEWAY_HTTP_PORT=7100", "GATEWAY_ID=an-id",
+		"DOMAIN=localhost", "ENV_NAME=" + label, "GATEWAY_ALLOWED_HOSTS=10.9.0.1,box.lan," + h.hostname,
+		"GATEWAY_FQDN=" + h.hostname, "GATEWAY_HTTP_PORT=7100", "GATEWAY_ID=an-id",
 		"GATEWAY_POD_CIDR=10.2.0.0/20", "GATEWAY_VPN_PORT=49100",
 	}
 	if diff := cmp.Diff(want, h.environment("an-id")); diff != "" {
 		t.Error(diff)
+	}
+	h.settings.Name = "dev"
+	if got := h.environment("an-id")[1]; got != "ENV_NAME=dev" {
+		t.Errorf("a name that is a label became %s", got)
 	}
 	for _, open := range []string{"0.0.0.0", "::"} {
 		h.settings.Bind = open
