@@ -15,8 +15,9 @@ import (
 // maxServices bounds what one container can map.
 const maxServices = 64
 
-// pulse is a container that counts as alive.
+// pulse is a container that reported.
 type pulse struct {
+	alive  bool // within the watchdog's time
 	seen   time.Time
 	mapped map[string]uint16 // services that it reported beside those it was made with
 }
@@ -44,7 +45,7 @@ func (t *Table) Map(c Container, host string, port uint16) ([]edgeapi.Route, err
 	defer t.mu.Unlock()
 	known := t.know(c)
 	revived := t.beat(c.ID)
-	mapped := t.live[c.ID].mapped
+	mapped := t.pulses[c.ID].mapped
 	old, had := mapped[host]
 	if !had && len(mapped) >= maxServices {
 		return nil, fmt.Errorf("the container has %d services mapped, and no more are allowed", maxServices)
@@ -72,16 +73,17 @@ func (t *Table) know(c Container) bool {
 
 // beat needs the lock. It answers whether the container counted as gone.
 func (t *Table) beat(id string) bool {
-	p, alive := t.live[id]
-	if !alive {
+	p := t.pulses[id]
+	if p == nil {
 		p = &pulse{mapped: map[string]uint16{}}
-		t.live[id] = p
+		t.pulses[id] = p
 	}
-	p.seen = time.Now()
+	wasAlive := p.alive
+	p.alive, p.seen = true, time.Now()
 	if t.expiry == nil {
 		t.expiry = time.AfterFunc(t.config.Watchdog, t.expire)
 	}
-	return !alive
+	return !wasAlive
 }
 
 // expire ends what has not reported for too long.
@@ -90,11 +92,13 @@ func (t *Table) expire() {
 	defer t.mu.Unlock()
 	t.expiry = nil
 	next, ended := time.Duration(-1), false
-	for id, p := range t.live {
+	for _, p := range t.pulses {
+		if !p.alive {
+			continue
+		}
 		left := t.config.Watchdog - time.Since(p.seen)
 		if left <= 0 {
-			delete(t.live, id)
-			ended = true
+			p.alive, ended = false, true
 		} else if next < 0 || left < next {
 			next = left
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"openshell.ai/openshell/pkg/edge"
 	"openshell.ai/openshell/pkg/edge/durable"
@@ -23,8 +22,10 @@ type remembered struct {
 // remember needs the lock.
 func (t *Table) remember() {
 	doc := remembered{Epoch: t.config.Epoch, Live: map[string]map[string]uint16{}}
-	for id, p := range t.live {
-		doc.Live[id] = p.mapped
+	for id, p := range t.pulses {
+		if p.alive {
+			doc.Live[id] = p.mapped
+		}
 	}
 	data, err := json.Marshal(doc)
 	if err == nil {
@@ -52,7 +53,7 @@ func (t *Table) restore() {
 	}
 	for id, mapped := range doc.Live {
 		t.beat(id)
-		t.live[id] = &pulse{seen: time.Now(), mapped: mapped}
+		t.pulses[id].mapped = mapped
 	}
 }
 

@@ -13,10 +13,13 @@ import (
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 )
 
-// parkedPort is closed on the VPN's gateway address: nginx is refused at once
-// there and tells the visitor that the service is down. The last address of a
-// sandbox that has none now may be another one's already.
-const parkedPort = 1
+// A sandbox without an address is at one in the VPN that no client is ever given,
+// so that the visitor is told that it is down. Its last address would not do: it
+// may be another sandbox's by now.
+const (
+	parkedAddress = "172.16.0.2"
+	parkedPort    = 1
+)
 
 // Container is a user container that may have services.
 type Container struct {
@@ -46,7 +49,7 @@ type Table struct {
 	containers      map[string]Container
 	containersKnown bool
 	order           []string          // of containers, as they came
-	live            map[string]*pulse // by container
+	pulses          map[string]*pulse // by container
 	expiry          *time.Timer
 	routes          []edgeapi.Route
 	stopped         bool
@@ -55,7 +58,7 @@ type Table struct {
 
 // NewTable makes a table with the services that were live before a restart.
 func NewTable(config Config) *Table {
-	t := &Table{config: config, containers: map[string]Container{}, live: map[string]*pulse{}, problems: map[string]string{}}
+	t := &Table{config: config, containers: map[string]Container{}, pulses: map[string]*pulse{}, problems: map[string]string{}}
 	t.restore()
 	return t
 }
@@ -82,9 +85,9 @@ func (t *Table) SetContainers(all []Container) {
 		}
 		t.containers[c.ID] = c
 	}
-	for id := range t.live {
+	for id := range t.pulses {
 		if _, ok := t.containers[id]; !ok {
-			delete(t.live, id)
+			delete(t.pulses, id)
 		}
 	}
 	t.update()
@@ -176,16 +179,16 @@ func (t *Table) addSandbox(s edge.SandboxRoute, add func(edgeapi.Route, *edge.Se
 	service := edge.Service{Host: s.Host, IP: s.IP, Port: s.Port}
 	if !s.IP.IsValid() {
 		route.State, route.Message = edgeapi.RouteDown, "the sandbox does not run"
-		service.IP, service.Port = netip.MustParseAddr(edge.VPNGateway), parkedPort
+		service.IP, service.Port = netip.MustParseAddr(parkedAddress), parkedPort
 	}
 	add(route, &service)
 }
 
 func (t *Table) addContainer(c Container, add func(edgeapi.Route, *edge.Service)) {
-	pulse := t.live[c.ID]
+	pulse := t.pulses[c.ID]
 	for _, s := range servicesOf(c, pulse) {
 		route := edgeapi.Route{Host: s.Host, Kind: edgeapi.KindContainer, Owner: c.Name, OwnerID: c.ID, IP: c.Address, Port: s.Port, State: edgeapi.RouteLive}
-		if pulse == nil {
+		if pulse == nil || !pulse.alive {
 			route.State, route.Message = edgeapi.RouteDown, fmt.Sprintf("the container has not reported for %s", t.config.Watchdog)
 			add(route, nil)
 			continue

@@ -88,7 +88,7 @@ func TestTableMergesSandboxesAndContainers(t *testing.T) {
 	if _, err := s.Map(container("c1", "172.16.1.0"), "jupyter", 8888); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "set", s.applied, "asleep 172.16.0.1:1", "jupyter 172.16.1.0:8888", "web 10.42.0.7:8080")
+	want(t, "set", s.applied, "asleep 172.16.0.2:1", "jupyter 172.16.1.0:8888", "web 10.42.0.7:8080")
 	want(t, "routes", s.states(),
 		"asleep sandbox/s2 down the sandbox does not run",
 		"jupyter container/c1 live",
@@ -148,9 +148,11 @@ func TestContainersEndWithTheirWatchdog(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		want(t, "set after 30 s", s.applied)
-		// What it had mapped is not known any more: it says so again.
+		want(t, "routes after 30 s", s.states(), "jupyter container/a down the container has not reported for 30s",
+			"pgadmin container/b down the container has not reported for 30s")
+		// It comes back with what it had mapped.
 		s.Beat(a)
-		want(t, "set after a late beat", s.applied)
+		want(t, "set after a late beat", s.applied, "jupyter 172.16.1.0:80")
 	})
 }
 
@@ -170,7 +172,8 @@ func TestServicesSurviveARestartButNotAnEpoch(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		want(t, "set when it did not report again", next.applied)
-		want(t, "routes", next.states(), "declared container/a down the container has not reported for 30s")
+		want(t, "routes", next.states(), "declared container/a down the container has not reported for 30s",
+			"jupyter container/a down the container has not reported for 30s")
 
 		other := newSetup(t, dir, 8)
 		other.SetContainers([]Container{c})
