@@ -1,0 +1,113 @@
+package nginx
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+const (
+	reloadTimeout = 15 * time.Second
+	reloadPause   = time.Millisecond
+)
+
+// reload lets the nginx with that pid read its configuration again, and returns
+// when no worker of the one before takes connections any more.
+func reload(ctx context.Context, s Settings, pid int, generation string) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+	logged := size(s.Log)
+	before := children(pid)
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		return fmt.Errorf("nginx cannot be told to reload: %w", err)
+	}
+	for ; ; pause(ctx) {
+		if _, err := recorded(recordPath(s)); err != nil {
+			return err
+		}
+		if renewed(pid, before) {
+			now, err := serving(ctx, s.Run)
+			if err == nil && now == generation {
+				return nil
+			}
+		}
+		if reason := refusal(s.Log, logged); reason != "" {
+			return fmt.Errorf("nginx refused to reload: %s", reason)
+		}
+		if ctx.Err() != nil {
+			return errors.New("nginx did not take the configuration within " + reloadTimeout.String())
+		}
+	}
+}
+
+// renewed tells whether there are new workers and the former ones take no more
+// connections.
+func renewed(pid int, before map[int]process) bool {
+	fresh, taking := false, false
+	for worker, process := range children(pid) {
+		if before[worker] != process {
+			fresh = true
+		} else if !retiring(worker) {
+			taking = true
+		}
+	}
+	if fresh && taking {
+		// The master gives new workers 100 ms before it retires the former. Any
+		// signal wakes it, and this one it gets all the time.
+		_ = syscall.Kill(pid, syscall.SIGCHLD)
+	}
+	return fresh && !taking
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(reloadPause):
+	}
+}
+
+func size(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// refusal is what nginx has logged since as the reason not to take a
+// configuration.
+func refusal(log string, since int64) string {
+	if size(log) <= since {
+		return ""
+	}
+	file, err := os.Open(log)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.NewSectionReader(file, since, 64<<10))
+	if err != nil {
+		return ""
+	}
+	return firstEmergency(data)
+}
+
+// firstEmergency is the first message of what nginx printed or logged that is a
+// reason to stop.
+func firstEmergency(data []byte) string {
+	for line := range bytes.Lines(data) {
+		if _, message, ok := bytes.Cut(line, []byte("[emerg] ")); ok {
+			// "pid#tid: " stands before it.
+			if _, after, ok := bytes.Cut(message, []byte(": ")); ok {
+				message = after
+			}
+			return string(bytes.TrimSpace(message))
+		}
+	}
+	return ""
+}
