@@ -1,6 +1,7 @@
 package edgecli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -20,13 +21,21 @@ func readProcess(path string) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	fields := strings.Fields(string(data))
+	p, err := parseProcess(string(data))
+	if err != nil {
+		return process{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+func parseProcess(record string) (process, error) {
+	fields := strings.Fields(record)
 	if len(fields) < 2 {
-		return process{}, fmt.Errorf("%s has no pid and start time", path)
+		return process{}, errors.New("it has no pid and start time")
 	}
 	pid, err := strconv.Atoi(fields[0])
 	if err != nil || pid <= 0 {
-		return process{}, fmt.Errorf("%s: %q is no pid", path, fields[0])
+		return process{}, fmt.Errorf("%q is no pid", fields[0])
 	}
 	return process{pid, fields[1]}, nil
 }

@@ -24,6 +24,7 @@ type awaited struct {
 	url     string
 	pidFile string
 	program string // the file it must run; "" any
+	after   string // the record of one that does not count
 	once    bool   // an app that ends is not waited for again
 }
 
@@ -54,21 +55,23 @@ func newResetAwaitApp() *cobra.Command {
 	flags.DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait")
 	flags.StringVar(&app.pidFile, "pid-file", filepath.Join(edge.RunDir, "app.pid"), "where its pid is recorded")
 	flags.StringVar(&app.program, "program", "", "the file that it must run")
+	flags.StringVar(&app.after, "after", "", "record of an app before it, which does not count")
 	flags.BoolVar(&app.once, "once", false, "fail when it ends instead")
 	return cmd
 }
 
 func (a awaited) await(ctx context.Context) error {
+	before, _ := parseProcess(a.after)
 	var seen process
 	for {
 		now, err := readProcess(a.pidFile)
-		running := err == nil && now.alive() && (a.program == "" || now.program() == a.program)
-		if a.once && seen != (process{}) && (!running || now != seen) {
-			return fmt.Errorf("app-gateway ended before it answered: see %s", edge.LogFile)
-		}
-		if running {
+		if err == nil && now != before {
+			alive := now.alive()
+			if a.once && (!alive || seen != (process{}) && now != seen) {
+				return fmt.Errorf("app-gateway ended before it answered: see %s", edge.LogFile)
+			}
 			seen = now
-			if ping(ctx, a.url) == nil {
+			if alive && (a.program == "" || now.program() == a.program) && ping(ctx, a.url) == nil {
 				return nil
 			}
 		}

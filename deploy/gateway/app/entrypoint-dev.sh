@@ -68,7 +68,7 @@ stop() {
   stop_recorded "$GATEWAY_RUN/reset.pid" 2 || true
   run lib/stop-app-gateway.sh
   run lib/stop-vpn.sh
-  stop_recorded "$GATEWAY_RUN/nginx.pid" 1 -g || true
+  run lib/stop-nginx.sh
   rm -f "$resetting_marker" "$reloading_marker"
   for job in $(jobs -p); do signal KILL "$job"; done
   ok

@@ -25,7 +25,7 @@ known() {
 patience() {
   case $1 in
     bin/update-nginx-locations.sh) echo 2 ;;
-    lib/reset-nginx.sh | lib/start-vpn.sh | lib/stop-vpn.sh) echo 20 ;;
+    lib/reset-nginx.sh | lib/stop-nginx.sh | lib/start-vpn.sh | lib/stop-vpn.sh) echo 20 ;;
   esac
 }
 

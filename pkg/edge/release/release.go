@@ -90,6 +90,7 @@ var needed = []struct {
 	{"app/lib/stop-app-gateway.sh", true},
 	{"app/lib/reload-gateway.sh", true},
 	{"app/lib/reset-nginx.sh", true},
+	{"app/lib/stop-nginx.sh", true},
 	{"app/bin/update-nginx-locations.sh", true},
 	{"app/bin/reset-gateway.sh", true},
 }

@@ -40,9 +40,10 @@ fail() {
   exit 1
 }
 
-# Whatever ends a script without an answer is an error by itself.
+# Whatever ends a script without an answer is an error by itself. A script with a
+# trap of its own for that passes the exit code on.
 finish() {
-  local code=$?
+  local code=${1:-$?}
   if [[ -z $answered ]]; then
     jq -nc --arg error "$(basename "$0") ended with exit code $code before it had an answer" '{status: "error", error: $error}' >&3
     ((code != 0)) || code=1

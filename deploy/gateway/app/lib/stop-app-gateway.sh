@@ -9,9 +9,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly loop_file=$GATEWAY_RUN/loop.pid app_file=$GATEWAY_RUN/app.pid
-readonly grace=${GATEWAY_STOP_GRACE:-10}
+readonly stop_seconds=${GATEWAY_STOP_GRACE:-10}
 readonly port=8888
-[[ $grace =~ ^[0-9]{1,3}$ ]] || fail "GATEWAY_STOP_GRACE is \"$grace\": give whole seconds, 0 to 999"
+[[ $stop_seconds =~ ^[0-9]{1,3}$ ]] || fail "GATEWAY_STOP_GRACE is \"$stop_seconds\": give whole seconds, 0 to 999"
 
 ended() { ! recorded "$loop_file" >/dev/null && ! recorded "$app_file" >/dev/null; }
 
@@ -19,13 +19,13 @@ port_is_free() { [[ -z $(ss -Hltn "sport = :$port") ]]; }
 
 # The loop passes the signal on and ends with the app. Without a loop the app is
 # told directly, below, and only then is its time still to come.
-app_grace=$grace
+app_seconds=$stop_seconds
 if loop=$(recorded "$loop_file"); then
-  app_grace=0
+  app_seconds=0
   signal TERM "$loop"
-  await "$grace" ended || true
+  await "$stop_seconds" ended || true
 fi
-stop_recorded "$app_file" "$app_grace" -g || fail "app-gateway does not end, not even killed"
+stop_recorded "$app_file" "$app_seconds" -g || fail "app-gateway does not end, not even killed"
 # The loop sees its app gone and ends by itself; its group is only itself.
 stop_recorded "$loop_file" 1 -g || fail "the loop that keeps app-gateway running does not end, not even killed"
 # A loop may have started the app again in its last moment.

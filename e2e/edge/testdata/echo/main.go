@@ -1,0 +1,72 @@
+// Command echo is a service for scenarios: it answers with what it was asked,
+// and on /…/ws it is a WebSocket that says everything back.
+package main
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"strings"
+)
+
+func main() {
+	ended := make(chan error)
+	for _, address := range os.Args[1:] {
+		go func() { ended <- http.ListenAndServe(address, http.HandlerFunc(answer)) }()
+	}
+	log.Fatal(<-ended)
+}
+
+func answer(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/ws") {
+		talk(w, r)
+		return
+	}
+	size, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	// nginx would act on it, if it believed services.
+	w.Header().Set("X-Accel-Redirect", "/collab/ping")
+	_ = json.NewEncoder(w).Encode(map[string]any{"uri": r.RequestURI, "host": r.Host, "header": r.Header, "size": size, "from": r.RemoteAddr})
+}
+
+// talk echoes short frames: the first two bytes of each are its kind and length.
+func talk(w http.ResponseWriter, r *http.Request) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	if r.Header.Get("Upgrade") != "websocket" || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
+		_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		return
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
+		base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+	for echoFrame(rw.Reader, conn) == nil {
+	}
+}
+
+func echoFrame(from *bufio.Reader, to io.Writer) error {
+	head := make([]byte, 6) // with the mask
+	if _, err := io.ReadFull(from, head); err != nil {
+		return err
+	}
+	payload := make([]byte, head[1]&0x7f)
+	if _, err := io.ReadFull(from, payload); err != nil {
+		return err
+	}
+	for i := range payload {
+		payload[i] ^= head[2+i%4]
+	}
+	_, err := to.Write(append([]byte{head[0], byte(len(payload))}, payload...))
+	return err
+}
