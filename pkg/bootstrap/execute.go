@@ -185,6 +185,8 @@ func (r *run) do(ctx context.Context, op Op) (changed bool, err error) {
 		return r.writeMetadata()
 	case SelectGateway:
 		return true, r.Host.SetActive(r.plan.Name)
+	case RestoreEdge:
+		return r.restoreEdge(ctx)
 	case RemoveHostFiles:
 		return r.removeHostFiles()
 	}

@@ -31,7 +31,8 @@ type Observed struct {
 	Node      *nodeapi.Status // of a running container that is not healthy, when it answers
 	LastLine  string          // of the log of a container that keeps ending
 
-	session *Session // with the Kubernetes API of a healthy gateway
+	Edge    *nodeapi.Edge // of a healthy gateway, if its node says
+	session *Session      // with the Kubernetes API of a healthy gateway
 
 	Engine   *docker.Info
 	Image    *docker.Image  // the image a fresh gateway is asked to run

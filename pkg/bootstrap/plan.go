@@ -34,6 +34,9 @@ const (
 	MarkInitialized  Op = "mark initialized"
 	WriteMetadata    Op = "write metadata"
 	SelectGateway    Op = "select gateway"
+	RestoreEdge      Op = "restore edge"
+	ResetEdge        Op = "reset edge"
+	ReloadEdge       Op = "reload edge"
 	RemoveHostFiles  Op = "remove host files"
 )
 
