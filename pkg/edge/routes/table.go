@@ -58,7 +58,7 @@ type Table struct {
 
 // NewTable makes a table with the services that were live before a restart.
 func NewTable(config Config) *Table {
-	t := &Table{config: config, containers: map[string]Container{}, pulses: map[string]*pulse{}, problems: map[string]string{}}
+	t := &Table{config: config, containers: map[string]Container{}, pulses: map[string]*pulse{}, routes: []edgeapi.Route{}, problems: map[string]string{}}
 	t.restore()
 	return t
 }
