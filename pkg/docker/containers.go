@@ -90,8 +90,16 @@ func (d *engine) UnpauseContainer(ctx context.Context, ref string) error {
 
 // RemoveContainer joins a removal that is under way.
 func (d *engine) RemoveContainer(ctx context.Context, ref string) error {
+	return d.remove(ctx, ref, client.ContainerRemoveOptions{Force: true})
+}
+
+func (d *engine) PurgeContainer(ctx context.Context, ref string) error {
+	return d.remove(ctx, ref, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+}
+
+func (d *engine) remove(ctx context.Context, ref string, opts client.ContainerRemoveOptions) error {
 	const op = "remove container"
-	_, err := d.api.ContainerRemove(ctx, ref, client.ContainerRemoveOptions{Force: true})
+	_, err := d.api.ContainerRemove(ctx, ref, opts)
 	if err != nil && has(err.Error(), "is already in progress") {
 		return d.WaitRemoved(ctx, ref)
 	}

@@ -25,6 +25,7 @@ type Engine interface {
 	PauseContainer(ctx context.Context, ref string) error
 	UnpauseContainer(ctx context.Context, ref string) error
 	RemoveContainer(ctx context.Context, ref string) error                   // kills a running one; keeps volumes
+	PurgeContainer(ctx context.Context, ref string) error                    // RemoveContainer, and the volumes of it that have no name
 	WaitContainer(ctx context.Context, ref string) (exitCode int, err error) // until it is not running
 	WaitRemoved(ctx context.Context, ref string) error                       // nil if absent; a dead one goes by RemoveContainer only
 	SetRestartPolicy(ctx context.Context, ref, policy string) error

@@ -323,6 +323,18 @@ func (f *Fake) RemoveContainer(ctx context.Context, ref string) error {
 	})
 }
 
+// PurgeContainer implements docker.Engine. The fake makes no volumes without names.
+func (f *Fake) PurgeContainer(ctx context.Context, ref string) error {
+	return do0(ctx, f, Call{Op: "PurgeContainer", Ref: ref}, func() error {
+		c, err := f.get("remove container", ref)
+		if err != nil {
+			return err
+		}
+		f.drop(c)
+		return nil
+	})
+}
+
 // WaitContainer implements docker.Engine.
 func (f *Fake) WaitContainer(ctx context.Context, ref string) (int, error) {
 	c, err := do(ctx, f, Call{Op: "WaitContainer", Ref: ref}, func() (*container, error) { return f.get("wait for container", ref) })
