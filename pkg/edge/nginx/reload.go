@@ -26,13 +26,13 @@ func reload(ctx context.Context, s Settings, pid int, generation string) error {
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("nginx cannot be told to reload: %w", err)
 	}
+	retired := false
 	for ; ; pause(ctx) {
 		if _, err := recorded(recordPath(s)); err != nil {
 			return err
 		}
-		if renewed(pid, before) {
-			now, err := serving(ctx, s.Run)
-			if err == nil && now == generation {
+		if now, err := serving(ctx, s.Run); err == nil && now == generation {
+			if retired = retired || retire(before); taking(before) == 0 {
 				return nil
 			}
 		}
@@ -45,23 +45,31 @@ func reload(ctx context.Context, s Settings, pid int, generation string) error {
 	}
 }
 
-// renewed tells whether there are new workers and the former ones take no more
-// connections.
-func renewed(pid int, before map[int]process) bool {
-	fresh, taking := false, false
-	for worker, process := range children(pid) {
-		if before[worker] != process {
-			fresh = true
-		} else if !retiring(worker) {
-			taking = true
+// retire tells the workers of before to take no more connections. The master,
+// which has started new ones, does the same 100 ms later.
+func retire(before map[int]process) bool {
+	for worker := range before {
+		if runs(worker, before) {
+			_ = syscall.Kill(worker, syscall.SIGQUIT)
 		}
 	}
-	if fresh && taking {
-		// The master gives new workers 100 ms before it retires the former. Any
-		// signal wakes it, and this one it gets all the time.
-		_ = syscall.Kill(pid, syscall.SIGCHLD)
+	return true
+}
+
+// taking counts the workers that may still take connections.
+func taking(workers map[int]process) int {
+	n := 0
+	for worker := range workers {
+		if runs(worker, workers) && !retiring(worker) {
+			n++
+		}
 	}
-	return fresh && !taking
+	return n
+}
+
+func runs(worker int, workers map[int]process) bool {
+	now, ok := look(worker)
+	return ok && now == workers[worker]
 }
 
 func pause(ctx context.Context) {

@@ -1,5 +1,6 @@
-// Command echo is a service for scenarios: it answers with what it was asked,
-// and on /…/ws it is a WebSocket that says everything back.
+// Command echo is a service for scenarios, at each HOST:PORT of its arguments:
+// it answers with what it was asked, and on /…/ws it is a WebSocket that says
+// everything back. At an absolute path it prints the datagrams that it gets.
 package main
 
 import (
@@ -7,8 +8,10 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -17,9 +20,33 @@ import (
 func main() {
 	ended := make(chan error)
 	for _, address := range os.Args[1:] {
-		go func() { ended <- http.ListenAndServe(address, http.HandlerFunc(answer)) }()
+		go func() {
+			if strings.HasPrefix(address, "/") {
+				ended <- printDatagrams(address)
+			} else {
+				ended <- http.ListenAndServe(address, http.HandlerFunc(answer))
+			}
+		}()
 	}
 	log.Fatal(<-ended)
+}
+
+func printDatagrams(path string) error {
+	conn, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		return err
+	}
+	buffer := make([]byte, 1<<10)
+	for {
+		n, _, err := conn.ReadFrom(buffer)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s\n", buffer[:n])
+	}
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
@@ -39,16 +66,16 @@ func answer(w http.ResponseWriter, r *http.Request) {
 
 // talk echoes short frames: the first two bytes of each are its kind and length.
 func talk(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "websocket" || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
+		http.Error(w, "not a WebSocket", http.StatusBadRequest)
+		return
+	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer conn.Close()
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	if r.Header.Get("Upgrade") != "websocket" || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
-		_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-		return
-	}
 	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
 		base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
 	for echoFrame(rw.Reader, conn) == nil {
