@@ -76,9 +76,10 @@ interrupted() {
 # over: whichever way the worker ends, it says so last.
 over() {
   local code=$?
-  rm -f "$answer" "$resetting_marker" "$pid_file"
+  rm -f "$answer" "$resetting_marker"
   if ((code != 0)) && [[ -z $error ]]; then error="the reset ended with exit code $code"; fi
   if [[ -n $error ]]; then state ended error "$error"; else state ended ok; fi
+  rm -f "$pid_file"
   exit "$code"
 }
 
