@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -169,7 +168,9 @@ func (a *App) Run(ctx context.Context) error {
 	stopWorkers()
 	closeServers(servers)
 	wait(workersGrace)
-	return errors.Join(err, a.lastPush())
+	a.lastPush()
+	a.log.Info("stopped")
+	return err
 }
 
 // newServer bounds what a client may take.

@@ -115,15 +115,13 @@ func (a *App) push(ctx context.Context) error {
 }
 
 // lastPush is the end of an allocated gateway. One that drained has pushed.
-func (a *App) lastPush() error {
+func (a *App) lastPush() {
 	if a.config.standAlone() || !a.machine.Drain() {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastPushLimit)
 	defer cancel()
 	if err := a.push(ctx); err != nil {
 		a.log.Warn("the last push is kept and sent at the next start", "error", err)
 	}
-	a.log.Info("stopped")
-	return nil
 }

@@ -90,6 +90,10 @@ func (r Runner) Run(ctx context.Context, name Name, input string) (Answer, error
 		failure.Reason = fmt.Sprintf("its answer is longer than %d bytes", maxAnswer)
 		return Answer{}, failure
 	}
+	if cmd.ProcessState == nil {
+		failure.Reason = fmt.Sprintf("cannot be run: %v", err)
+		return Answer{}, failure
+	}
 	answer, decodeErr := decode(stdout.data)
 	switch {
 	case decodeErr != nil && err != nil:

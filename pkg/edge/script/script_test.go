@@ -78,6 +78,13 @@ func TestRunRefusesOtherScripts(t *testing.T) {
 	}
 }
 
+func TestRunWithoutScripts(t *testing.T) {
+	_, err := Runner{Dir: "/nonexistent", Limit: time.Second}.Run(t.Context(), ResetGateway, "")
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "script reset-gateway: cannot be run") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestRunEndsTheWholeGroup(t *testing.T) {
 	r := runner(t, `sleep 600 & echo $! >child; wait`)
 	r.Limit = 300 * time.Millisecond
