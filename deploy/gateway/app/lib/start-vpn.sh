@@ -16,28 +16,36 @@ readonly copies=(ca.crt server.crt server.key ta.key)
 readonly clients=(clients.crt clients.key)
 readonly max_log=$((1 << 20))
 
+# easy DIR: makes the keys there; what it says is for a log. The shell does not
+# end at a failure here, because the caller asks for it.
+easy() {
+  local name
+  export EASYRSA_BATCH=1 EASYRSA_PKI=$1/pki EASYRSA_ALGO=ec EASYRSA_CURVE=prime256v1
+  export EASYRSA_CA_EXPIRE=3650 EASYRSA_CERT_EXPIRE=3650
+  "$easyrsa" init-pki &&
+    EASYRSA_REQ_CN="openshell gateway" "$easyrsa" build-ca nopass &&
+    "$easyrsa" build-server-full server nopass &&
+    "$easyrsa" build-client-full clients nopass &&
+    openvpn --genkey tls-crypt "$1/ta.key" || return
+  for name in ca.crt issued/server.crt issued/clients.crt; do
+    openssl x509 -in "$1/pki/$name" -out "$1/$(basename "$name")" || return # without the text before it
+  done
+}
+
 # make_keys: all of them under their name at once, or none. The key of the
 # authority is not kept: it signs nothing more in this epoch.
 #
 # EasyRSA makes them valid from now on, so a client whose clock is behind this
 # one's cannot join yet; a user container has the clock of the gateway's host.
 make_keys() {
-  local dir name pki
+  local dir pki why
   dir=$(mktemp -d "$GATEWAY_STATE/.vpn-XXXXXXXXXX")
   pki=$dir/pki
-  export EASYRSA_BATCH=1 EASYRSA_PKI=$pki EASYRSA_ALGO=ec EASYRSA_CURVE=prime256v1
-  export EASYRSA_CA_EXPIRE=3650 EASYRSA_CERT_EXPIRE=3650 EASYRSA_REQ_CN="openshell gateway"
-  {
-    "$easyrsa" init-pki
-    "$easyrsa" build-ca nopass
-    unset EASYRSA_REQ_CN
-    "$easyrsa" build-server-full server nopass
-    "$easyrsa" build-client-full clients nopass
-    for name in ca.crt issued/server.crt issued/clients.crt; do
-      openssl x509 -in "$pki/$name" -out "$dir/$(basename "$name")" # without the text before it
-    done
-    openvpn --genkey tls-crypt "$dir/ta.key"
-  } </dev/null >"$dir/log" 2>&1 || fail "the keys cannot be made: $(tail -n 3 "$dir/log" | tr '\n' ' ')"
+  if ! easy "$dir" </dev/null >"$dir/log" 2>&1; then
+    why=$(tail -n 3 "$dir/log" | tr '\n' ' ')
+    rm -rf "$dir"
+    fail "the keys cannot be made: $why"
+  fi
   mv "$pki"/private/{server,clients}.key "$dir/"
   rm -rf "$pki" "$dir/log"
   chmod 0600 "$dir"/*
@@ -78,6 +86,7 @@ tls-crypt "$1/ta.key"
 dh none
 tls-version-min 1.2
 data-ciphers AES-256-GCM:AES-128-GCM:CHACHA20-POLY1305
+data-ciphers-fallback AES-256-GCM
 auth SHA256
 verify-client-cert require
 remote-cert-tls client
@@ -124,16 +133,17 @@ ready() { ! start_time "$1" >/dev/null || "$APP_GATEWAY" vpn ready "$2/managemen
 # refuse MESSAGE: nothing of what was started stays.
 refuse() {
   local why
-  why=$(tail -c +$((logged + 1)) "$vpn_log" 2>/dev/null | grep -E 'rror|annot|ailed' | tail -n 1 | cut -c -300) || true
+  # The first error is the cause of those after it.
+  why=$(tail -c +$((logged + 1)) "$vpn_log" 2>/dev/null | grep -iE 'error|cannot|failed' | head -n 1 | cut -d ' ' -f 3- | cut -c -300) || true
   vpn_clear
   fail "$1${why:+: $why}"
 }
 
 start() {
-  local dir name pid
+  local dir pid
   nft -f "$app_dir/lib/vpn.nft" || fail "the firewall of the VPN cannot be loaded"
   dir=$(mktemp -d /tmp/ovpn-XXXXXXXXXX)
-  for name in "${copies[@]}"; do cp "$vpn_keys/$name" "$dir/"; done
+  cp "${copies[@]/#/$vpn_keys/}" "$dir/"
   config "$dir" >"$dir/server.conf"
   mkdir -p "$vpn_run/clients"
   # The daemon keeps none of our files open: whoever waits for our answer would wait for it.
