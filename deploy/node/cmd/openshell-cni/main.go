@@ -9,10 +9,14 @@ import (
 	"openshell.ai/openshell/deploy/node/internal/cni"
 	"openshell.ai/openshell/deploy/node/internal/firewall"
 	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/sandboxapi"
 )
 
 func main() {
-	plugin := cni.Plugin{Namespace: layout.GatewayNamespace, Dir: layout.GatewayPodDir, Admit: firewall.Admit, Dismiss: firewall.Dismiss}
+	plugin := cni.Plugin{
+		Namespace: layout.GatewayNamespace, Dir: layout.GatewayPodDir, Admit: firewall.Admit, Dismiss: firewall.Dismiss,
+		Sandboxes: sandboxapi.Namespace, SandboxDir: layout.SandboxPodDir,
+	}
 	env := cni.Environment{Command: os.Getenv("CNI_COMMAND"), Container: os.Getenv("CNI_CONTAINERID"), Args: os.Getenv("CNI_ARGS")}
 	if err := plugin.Run(context.Background(), env, os.Stdin, os.Stdout); err != nil {
 		os.Exit(1) // the answer says why
