@@ -22,6 +22,8 @@ type Edges interface {
 	ReloadEdge(ctx context.Context, name gateway.Name, opts ReloadOptions, sink Sink) (Reloaded, error)
 	Routes(ctx context.Context, name gateway.Name) (Routes, error)
 	VPN(ctx context.Context, name gateway.Name) (VPN, error)
+	// VPNClient registers a client of the VPN and returns its package.
+	VPNClient(ctx context.Context, name gateway.Name, opts ClientOptions) (ClientPackage, error)
 }
 
 // ReloadOptions say where a build comes from.

@@ -289,3 +289,52 @@ func TestLinesAreWhole(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestVPNClientGetsAPackage(t *testing.T) {
+	list := "vpn client list"
+	for name, test := range map[string]struct {
+		flags  StartOptions
+		opts   ClientOptions
+		asked  string
+		remote string
+		inside bool
+	}{
+		"published":        {StartOptions{VPNPort: ptr(49101)}, ClientOptions{Client: "laptop"}, "add laptop --port 49101 --remote 127.0.0.1", "127.0.0.1:49101", false},
+		"not published":    {StartOptions{}, ClientOptions{Client: "laptop"}, "add laptop --port 49100 --remote openshell-cluster-dev", "openshell-cluster-dev:49100", true},
+		"from elsewhere":   {StartOptions{VPNPort: ptr(49101)}, ClientOptions{Client: "laptop", Remotes: []string{"gw.lan", "10.1.1.1"}}, "add laptop --port 49101 --remote gw.lan --remote 10.1.1.1", "gw.lan:49101", false},
+		"behind a gateway": {StartOptions{}, ClientOptions{Client: "laptop", Remotes: []string{"gw.lan"}, Port: 1194}, "add laptop --port 1194 --remote gw.lan", "gw.lan:1194", false},
+		"another package":  {StartOptions{}, ClientOptions{Client: "old", Renew: true}, "config old --port 49100 --remote openshell-cluster-dev", "openshell-cluster-dev:49100", true},
+		"renew a new one":  {StartOptions{}, ClientOptions{Client: "laptop", Renew: true}, "add laptop --port 49100 --remote openshell-cluster-dev", "openshell-cluster-dev:49100", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, r *rig) {
+				r.mustStart(test.flags)
+				play := &edgePlay{plays: map[string]played{list: {out: `[{"name":"old"}]`}, "vpn client " + test.asked: {out: `{"token":"secret"}`}}}
+				r.onEdge = play.exec
+				got, err := r.m.VPNClient(t.Context(), testName, test.opts)
+				if err != nil {
+					t.Fatalf("%v; asked %q", err, play.asked)
+				}
+				if string(got.JSON) != `{"token":"secret"}` || got.Remote != test.remote || got.Inside != test.inside {
+					t.Errorf("got %s at %s, inside %t", got.JSON, got.Remote, got.Inside)
+				}
+			})
+		})
+	}
+}
+
+func TestVPNClientIsRefused(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		play := edgeRig(t, r, map[string]played{
+			"vpn client list": {out: `[{"name":"old"}]`},
+			"vpn client add laptop --port 49100 --remote openshell-cluster-dev": {complaint: "app-gateway: there are 1000 containers already", code: 1},
+			"vpn client add torn --port 49100 --remote openshell-cluster-dev":   {out: `{"token":"sec`},
+		})
+		for client, want := range map[string]fault.ID{"old": fault.ClientExists, "laptop": fault.EdgeFailed, "torn": fault.EdgeFailed, "../x": fault.BadName} {
+			_, err := r.m.VPNClient(t.Context(), testName, ClientOptions{Client: client})
+			if !fault.HasID(err, want) || strings.Contains(fmt.Sprint(err), "sec") {
+				t.Errorf("%s: %v, want %s; asked %q", client, err, want, play.asked)
+			}
+		}
+	})
+}

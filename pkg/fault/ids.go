@@ -41,6 +41,7 @@ const (
 	HostFiles    ID = "host-files"    // a file under the configuration directory cannot be read or written
 
 	EdgeFailed   ID = "edge-failed"   // nginx, OpenVPN or app-gateway of a gateway does not work
+	ClientExists ID = "client-exists" // a client of the VPN has the name
 	ReloadFailed ID = "reload-failed" // a build cannot be had, is refused, or does not come up
 
 	GatewayRemote ID = "gateway-remote" // it answers not, and is not of this machine
