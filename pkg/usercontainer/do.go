@@ -55,7 +55,11 @@ func (w *work) do(ctx context.Context, what op) error {
 	case removeSidecar:
 		return gone(w.Engine.PurgeContainer(ctx, sidecar))
 	case unregister:
-		return w.unregister(ctx, w.o.node.ID, w.o.client.ID)
+		err := w.unregister(ctx, w.o.node.ID, w.o.client.ID)
+		if err == nil {
+			w.o.client = nil
+		}
+		return err
 	case createSidecar:
 		return w.createSidecar(ctx)
 	case createContainer:
@@ -91,7 +95,7 @@ func (w *work) createSidecar(ctx context.Context) (err error) {
 // register gives the sidecar its package: a file that only it can read, and not
 // a part of what Docker tells of it.
 func (w *work) register(ctx context.Context) error {
-	data, err := w.Manager.register(ctx, w.o, w.opts.Services)
+	data, err := w.issue(ctx, w.o, w.opts.Services)
 	if err != nil {
 		return err
 	}

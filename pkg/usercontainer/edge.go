@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -13,21 +14,29 @@ import (
 	"openshell.ai/openshell/pkg/edge"
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
-// appGateway is the program in the gateway's container.
+// appGateway is the program of the edge's current release in the gateway's
+// container.
 const appGateway = edge.Root + "/current/bin/app-gateway"
 
 // maxAnswer bounds what is read of an answer; a package has a few keys in it.
 const maxAnswer = 4 << 20
 
-// ask runs app-gateway in the gateway's container and returns what it printed.
+// ask runs app-gateway in the gateway's container, with the environment of the
+// edge's scripts, and returns what it printed.
 func (m *Manager) ask(ctx context.Context, node string, args ...string) ([]byte, error) {
 	stdout, stderr := &bounded{left: maxAnswer}, &bounded{left: 64 << 10}
-	code, err := m.Engine.Exec(ctx, node, docker.ExecSpec{Argv: append([]string{appGateway}, args...), Stdout: stdout, Stderr: stderr})
+	code, err := m.Engine.Exec(ctx, node, docker.ExecSpec{Argv: append([]string{nodeapi.Binary, nodeapi.CmdEdge, appGateway}, args...), Stdout: stdout, Stderr: stderr})
 	if err != nil {
 		return nil, err
+	}
+	const usage = 2
+	if code == usage && stdout.Len() == 0 && strings.HasPrefix(stderr.String(), "usage: openshell-node ") {
+		return nil, fault.New(fault.Unsupported, fault.ExitFailure, "the node image of this gateway has no edge, which leads to containers").
+			Hint("an empty gateway of this version has one: `openshell gateway start NAME`")
 	}
 	if code != 0 {
 		return nil, &refusal{args: args[:min(2, len(args))], said: lastLine(stderr.String()), code: code}
@@ -51,45 +60,51 @@ func (r *refusal) Error() string {
 }
 
 // vpn is what the gateway knows of its VPN.
-func (m *Manager) vpn(ctx context.Context, node string) (edgeapi.VPN, error) {
-	var doc edgeapi.VPN
-	return doc, m.control(ctx, node, "vpn", &doc)
+func (m *Manager) vpn(ctx context.Context, o observed) (doc edgeapi.VPN, err error) {
+	err = m.control(ctx, o, "vpn", &doc)
+	return doc, err
 }
 
 // routes are all names under which the gateway leads to services.
-func (m *Manager) routes(ctx context.Context, node string) ([]edgeapi.Route, error) {
-	var doc []edgeapi.Route
-	return doc, m.control(ctx, node, "routes", &doc)
+func (m *Manager) routes(ctx context.Context, o observed) (doc []edgeapi.Route, err error) {
+	err = m.control(ctx, o, "routes", &doc)
+	return doc, err
 }
 
-func (m *Manager) control(ctx context.Context, node, what string, into any) error {
-	out, err := m.ask(ctx, node, "control", what)
+func (m *Manager) control(ctx context.Context, o observed, what string, into any) error {
+	out, err := m.ask(ctx, o.node.ID, "control", what)
 	if err != nil {
-		return unanswered(err)
+		return unanswered(o.on, err)
 	}
 	if err := json.Unmarshal(out, into); err != nil {
-		return unanswered(fmt.Errorf("app-gateway control %s: %w", what, err))
+		return unanswered(o.on, fmt.Errorf("app-gateway control %s: %w", what, err))
 	}
 	return nil
 }
 
 // unanswered explains that the gateway runs and its edge does not answer. What
-// the engine says stays as it is.
-func unanswered(err error) error {
-	var d *docker.Error
-	if isDocker(err, &d) {
+// the engine says stays as it is, and so does what is explained already.
+func unanswered(on gateway.Name, err error) error {
+	var r *refusal
+	if !errors.As(err, &r) {
 		return err
 	}
-	return fault.New(fault.Unhealthy, fault.ExitNotRunning, "the gateway runs, and its edge, which leads to services, does not answer").
-		Hint("it may be starting: run the command again in a moment").
-		Hint("see how it is: `openshell gateway status`").Because(err)
+	return fault.New(fault.EdgeFailed, fault.ExitFailure, "app-gateway of gateway %s does not answer", on).
+		Hint("see how it is: `openshell gateway status %s`", on).
+		Hint("bring it back: `openshell gateway start %s`", on).Because(err)
 }
 
-// register makes a package for a container. It is a secret.
-func (m *Manager) register(ctx context.Context, o observed, services []Served) ([]byte, error) {
-	args := []string{"vpn", "client", "add", o.name}
-	for _, s := range services {
-		args = append(args, "--service", fmt.Sprintf("%s:%d", s.Host, s.Port))
+// issue makes a package for a container: one that ends those from before, if
+// the gateway knows the container. It is a secret.
+func (m *Manager) issue(ctx context.Context, o observed, services []Served) ([]byte, error) {
+	args := []string{"vpn", "client"}
+	if o.client != nil {
+		args = append(args, "config", o.client.ID)
+	} else {
+		args = append(args, "add", o.name)
+		for _, s := range services {
+			args = append(args, "--service", fmt.Sprintf("%s:%d", s.Host, s.Port))
+		}
 	}
 	args = append(args, "--remote", o.on.Resource(), "--port", strconv.Itoa(nodeapi.VPNPort))
 	out, err := m.ask(ctx, o.node.ID, args...)
@@ -97,7 +112,7 @@ func (m *Manager) register(ctx context.Context, o observed, services []Served) (
 		return nil, notRegistered(o.name, err)
 	}
 	if !json.Valid(out) {
-		return nil, notRegistered(o.name, fmt.Errorf("app-gateway vpn client add: no JSON document of %d bytes", len(out)))
+		return nil, notRegistered(o.name, &refusal{args: args[:2], said: fmt.Sprintf("%d bytes are no JSON document", len(out))})
 	}
 	return out, nil
 }
@@ -109,8 +124,8 @@ func (m *Manager) unregister(ctx context.Context, node, id string) error {
 }
 
 func notRegistered(name string, err error) error {
-	var d *docker.Error
-	if isDocker(err, &d) {
+	var r *refusal
+	if !errors.As(err, &r) {
 		return err
 	}
 	return fault.New(fault.ContainerFailed, fault.ExitFailure, "the gateway does not register container %s", name).Because(err)

@@ -149,17 +149,19 @@ func TestStartRefusesWhatItCannotBringBack(t *testing.T) {
 		"its sidecar is gone":   {func(r *rig) { r.engine.Remove(on.Sidecar("web")) }, fault.ContainerFailed, fault.ExitFailure},
 		"only a sidecar":        {func(r *rig) { r.engine.Remove(on.UserContainer("web")) }, fault.ContainerFailed, fault.ExitFailure},
 		"gateway stopped":       {func(r *rig) { r.engine.Kill(on.Resource()) }, fault.NotRunning, fault.ExitNotRunning},
-		"gateway's edge is off": {func(r *rig) { r.deaf = true }, fault.Unhealthy, fault.ExitNotRunning},
+		"gateway's edge is off": {func(r *rig) { r.deaf = true }, fault.EdgeFailed, fault.ExitFailure},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			r.mustRun()
-			tc.lead(r)
-			r.engine.ResetCalls()
-			wantFault(t, r.m.Start(t.Context(), on, "web", r), tc.id, tc.exit)
-			if changes := r.engine.Changes(); len(changes) > 0 {
-				t.Errorf("changed: %v", changes)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.mustRun()
+				tc.lead(r)
+				r.engine.ResetCalls()
+				wantFault(t, r.m.Start(t.Context(), on, "web", r), tc.id, tc.exit)
+				if changes := r.engine.Changes(); len(changes) > 0 {
+					t.Errorf("changed: %v", changes)
+				}
+			})
 		})
 	}
 }
@@ -238,7 +240,7 @@ func TestAwait(t *testing.T) {
 		"edge comes back":   {func(r *rig) { r.deaf = true; go r.later(func() { r.deaf = false }) }, "", 0},
 		"joins late":        {func(r *rig) { r.disconnected(); go r.later(func() { r.clients[0].Connected = true }) }, "", 0},
 		"never joins":       {func(r *rig) { r.disconnected() }, fault.Timeout, fault.ExitTimeout},
-		"edge stays away":   {func(r *rig) { r.deaf = true }, fault.Unhealthy, fault.ExitNotRunning},
+		"edge stays away":   {func(r *rig) { r.deaf = true }, fault.EdgeFailed, fault.ExitFailure},
 		"removed meanwhile": {func(r *rig) { must(r.t, r.m.Remove(r.t.Context(), on, "web", r)) }, fault.ContainerAbsent, fault.ExitFailure},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,8 +35,8 @@ func (m *Manager) List(ctx context.Context, on gateway.Name) (Listing, error) {
 	var out Listing
 	var vpn edgeapi.VPN
 	if out.Problem = o.needGateway(); out.Problem == nil {
-		if vpn, err = m.vpn(ctx, o.node.ID); err == nil {
-			o.routes, err = m.routes(ctx, o.node.ID)
+		if vpn, err = m.vpn(ctx, o); err == nil {
+			o.routes, err = m.routes(ctx, o)
 		}
 		if ctx.Err() != nil {
 			return Listing{}, asFault(ctx, err)

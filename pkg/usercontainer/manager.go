@@ -50,7 +50,7 @@ func (m *Manager) Run(ctx context.Context, opts Options, out Progress) (name str
 			return "", asFault(ctx, err)
 		}
 	}
-	o, err := m.observe(ctx, opts.Gateway, opts.Name)
+	o, err := m.answered(ctx, opts.Gateway, opts.Name)
 	if err != nil {
 		return "", asFault(ctx, err)
 	}
@@ -93,7 +93,7 @@ func (m *Manager) Remove(ctx context.Context, on gateway.Name, name string, out 
 		return err
 	}
 	defer unlock()
-	o, err := m.observe(ctx, on, name)
+	o, err := m.answered(ctx, on, name)
 	if err != nil {
 		return asFault(ctx, err)
 	}

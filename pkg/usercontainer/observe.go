@@ -74,12 +74,12 @@ func (m *Manager) observe(ctx context.Context, on gateway.Name, name string) (ob
 	if !o.running() {
 		return o, nil
 	}
-	vpn, err := m.vpn(ctx, o.node.ID)
+	vpn, err := m.vpn(ctx, o)
 	if err != nil {
 		return o, err
 	}
 	o.client = clientOf(vpn, name)
-	o.routes, err = m.routes(ctx, o.node.ID)
+	o.routes, err = m.routes(ctx, o)
 	return o, err
 }
 

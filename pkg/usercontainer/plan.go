@@ -154,10 +154,7 @@ func decideStart(o observed) (plan, error) {
 		p.add(connect, "the network was made anew")
 	}
 	if !joined {
-		if o.client != nil {
-			p.add(unregister, "its package may be of an earlier VPN")
-		}
-		p.add(register, "it is not in the VPN")
+		p.add(register, "its package may be of an earlier VPN")
 		p.add(startSidecar, "it is not in the VPN")
 	}
 	if !up(o.user) || p.has(stopContainer) {

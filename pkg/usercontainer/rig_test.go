@@ -17,6 +17,7 @@ import (
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 const (
@@ -97,10 +98,10 @@ func (r *rig) exec(_ *dockertest.Fake, c docker.Container, spec docker.ExecSpec)
 		fmt.Fprintf(spec.Stderr, "app-gateway: "+format+"\n", args...)
 		return 1, nil
 	}
-	if c.Name != on.Resource() || spec.Argv[0] != appGateway {
+	if c.Name != on.Resource() || len(spec.Argv) < 5 || spec.Argv[0] != nodeapi.Binary || spec.Argv[1] != "edge" || spec.Argv[2] != appGateway {
 		return fail("not here: %q", spec.Argv)
 	}
-	switch args := spec.Argv[1:]; strings.Join(args[:2], " ") {
+	switch args := spec.Argv[3:]; strings.Join(args[:2], " ") {
 	case "control vpn", "control routes":
 		if r.deaf {
 			return fail("dial unix /run/openshell-edge/control.sock: connection refused")
@@ -111,13 +112,17 @@ func (r *rig) exec(_ *dockertest.Fake, c docker.Container, spec docker.ExecSpec)
 		}
 		return 0, json.NewEncoder(spec.Stdout).Encode(doc)
 	case "vpn client":
+		i := slices.IndexFunc(r.clients, func(c edgeapi.VPNClient) bool { return c.ID == args[3] })
+		if args[2] != "add" && i < 0 {
+			return fail("no such container")
+		}
 		if args[2] == "rm" {
-			i := slices.IndexFunc(r.clients, func(c edgeapi.VPNClient) bool { return c.ID == args[3] })
-			if i < 0 {
-				return fail("no such container")
-			}
 			r.clients = slices.Delete(r.clients, i, i+1)
 			return 0, nil
+		}
+		if args[2] == "config" {
+			r.clients[i].Connected = false
+			return 0, json.NewEncoder(spec.Stdout).Encode(packed{ID: args[3], Token: secret, Remote: args[5], Port: args[7], Epoch: r.epoch})
 		}
 		if r.refuses != "" {
 			return fail("%s", r.refuses)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,7 +92,7 @@ func TestRunIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		"gateway of somebody else": {func(r *rig, _ *Options) {
 			r.engine.Edit(on.Resource(), func(c *docker.Container) { c.Labels = nil })
 		}, fault.Foreign, fault.ExitConflict},
-		"edge does not answer":         {func(r *rig, _ *Options) { r.deaf = true }, fault.Unhealthy, fault.ExitNotRunning},
+		"edge does not answer":         {func(r *rig, _ *Options) { r.deaf = true }, fault.EdgeFailed, fault.ExitFailure},
 		"engine does not answer":       {func(r *rig, _ *Options) { r.engine.LoseAnswer("Exec", 0) }, fault.DockerUnreachable, fault.ExitUnreachable},
 		"name of another container":    {func(r *rig, _ *Options) { r.mustRun() }, fault.ContainerExists, fault.ExitConflict},
 		"name of another that stopped": {func(r *rig, _ *Options) { r.mustRun(); r.engine.Kill(on.UserContainer("web")) }, fault.ContainerExists, fault.ExitConflict},
@@ -110,17 +111,19 @@ func TestRunIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		}, fault.Foreign, fault.ExitConflict},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, opts := newRig(t), options()
-			tc.lead(r, &opts)
-			before := r.left()
-			r.engine.ResetCalls()
-			wantFault(t, r.run(opts), tc.id, tc.exit)
-			if changes := r.engine.Changes(); len(changes) > 0 {
-				t.Errorf("changed: %v", changes)
-			}
-			if diff := cmp.Diff(before, r.left()); diff != "" {
-				t.Error(diff)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r, opts := newRig(t), options()
+				tc.lead(r, &opts)
+				before := r.left()
+				r.engine.ResetCalls()
+				wantFault(t, r.run(opts), tc.id, tc.exit)
+				if changes := r.engine.Changes(); len(changes) > 0 {
+					t.Errorf("changed: %v", changes)
+				}
+				if diff := cmp.Diff(before, r.left()); diff != "" {
+					t.Error(diff)
+				}
+			})
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 const (
@@ -26,7 +27,7 @@ func (m *Manager) Await(ctx context.Context, on gateway.Name, name string, limit
 		c, err := m.Get(ctx, on, name)
 		late := time.Now().After(deadline)
 		switch {
-		case err != nil && (late || !fault.HasID(err, fault.Unhealthy)):
+		case err != nil && (late || !fault.HasID(err, fault.EdgeFailed)):
 			return c, err
 		case err != nil: // the edge is starting
 		case c.State == Stopped || c.State == Restarting || c.Restarts > 0:
@@ -89,10 +90,24 @@ func (m *Manager) lastWords(ctx context.Context, ref string) string {
 // what may just have come up.
 func (m *Manager) settled(ctx context.Context, on gateway.Name, name string) (observed, error) {
 	for deadline := time.Now().Add(settling); ; {
-		o, err := m.observe(ctx, on, name)
+		o, err := m.answered(ctx, on, name)
 		coming := err == nil && o.running() && o.client != nil && !o.client.Connected && up(o.user) && !o.detached() &&
 			o.sidecar.State == docker.StateRunning
 		if !coming || time.Now().After(deadline) {
+			return o, err
+		}
+		if err := pause(ctx, pollPause); err != nil {
+			return o, err
+		}
+	}
+}
+
+// answered observes, and waits for an edge that may be about to come up: it is
+// brought up after the rest of its gateway.
+func (m *Manager) answered(ctx context.Context, on gateway.Name, name string) (observed, error) {
+	for deadline := time.Now().Add(nodeapi.EdgePatience); ; {
+		o, err := m.observe(ctx, on, name)
+		if !fault.HasID(err, fault.EdgeFailed) || time.Now().After(deadline) {
 			return o, err
 		}
 		if err := pause(ctx, pollPause); err != nil {
