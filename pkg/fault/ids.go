@@ -64,4 +64,5 @@ const (
 	ContainerFailed ID = "container-failed" // it could not be started, or ended
 	ServiceTaken    ID = "service-taken"    // the name leads elsewhere already
 	ForwardAbsent   ID = "forward-absent"
+	RouteAbsent     ID = "route-absent" // unexpose of a port that is not exposed
 )
