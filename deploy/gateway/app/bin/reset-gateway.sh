@@ -26,7 +26,10 @@ state() {
     >"$state_file.$$" && mv -T "$state_file.$$" "$state_file"
 }
 
-now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
+now() {
+  local time=$EPOCHREALTIME
+  TZ=UTC printf '%(%Y-%m-%dT%H:%M:%S)T.%sZ' "${time%[.,]*}" "${time: -6:3}"
+}
 
 # job COMMAND...: runs it as a job, so that a signal finds the worker listening.
 job() {

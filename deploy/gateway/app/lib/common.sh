@@ -63,7 +63,7 @@ need() {
 # only waits to be reaped.
 start_time() {
   local stat
-  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
   # The name in parentheses may contain anything.
   read -r -a stat <<<"${stat##*) }"
   [[ ${stat[0]} != Z && ${stat[0]} != X ]] || return 1

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -19,8 +20,10 @@ var (
 	mode  string // "", deaf: ignores TERM, mute: never listens, broken: ends at once
 )
 
-// pushed is where it leaves its last push.
-const pushed = "/tmp/standin-pushed"
+const (
+	pushed   = "/tmp/standin-pushed"   // its last push
+	answered = "/tmp/standin-answered" // what its reset was answered
+)
 
 func main() {
 	if len(os.Args) < 2 || os.Args[1] != "serve" {
@@ -56,6 +59,14 @@ func serve() error {
 	failed := make(chan error, 1)
 	http.HandleFunc("/collab/ping", func(w http.ResponseWriter, _ *http.Request) {
 		json.NewEncoder(w).Encode(map[string]string{"gateway_id": os.Getenv("GATEWAY_ID"), "build": build, "state": "active"})
+	})
+	// It asks for a reset as app-gateway does, and is ended by it.
+	http.HandleFunc("/reset", func(w http.ResponseWriter, _ *http.Request) {
+		cmd := exec.Command("/app/main.sh", "-r", "bin/reset-gateway.sh")
+		cmd.Stderr = os.Stderr
+		answer, _ := cmd.Output()
+		os.WriteFile(answered, answer, 0o600)
+		w.Write(answer)
 	})
 	go func() { failed <- http.ListenAndServe("127.0.0.1:8888", nil) }()
 	for {
