@@ -251,7 +251,7 @@ func TestSandboxRoutesAreFollowed(t *testing.T) {
 		t.Errorf("half a file changed the set to %q", p.set())
 	}
 	p.write(name, `[{"host":"web","sandbox":"box","id":"s1","port":80},{"host":"far","sandbox":"box","id":"s1","ip":"8.8.8.8","port":80}]`)
-	eventually(t, "the address that is gone", func() bool { return p.set() == "web 172.16.0.2 1\n" })
+	eventually(t, "the address that is gone", func() bool { return p.set() == "web 172.16.0.2 80\n" })
 	if problems := p.state().Problems; len(problems) > 0 {
 		t.Errorf("problems %q are left", problems)
 	}
@@ -265,7 +265,7 @@ func TestSandboxRoutesAreFollowed(t *testing.T) {
 	p.applied = "of before"
 	p.mu.Unlock()
 	p.start()
-	eventually(t, "the set after a restart", func() bool { return p.set() == "web 172.16.0.2 1\n" })
+	eventually(t, "the set after a restart", func() bool { return p.set() == "web 172.16.0.2 80\n" })
 }
 
 func TestStandAloneIsActiveAndPushesNothing(t *testing.T) {

@@ -16,10 +16,7 @@ import (
 // A sandbox without an address is at one in the VPN that no client is ever given,
 // so that the visitor is told that it is down. Its last address would not do: it
 // may be another sandbox's by now.
-const (
-	parkedAddress = "172.16.0.2"
-	parkedPort    = 1
-)
+const parkedAddress = "172.16.0.2"
 
 // Container is a user container that may have services.
 type Container struct {
@@ -179,7 +176,7 @@ func (t *Table) addSandbox(s edge.SandboxRoute, add func(edgeapi.Route, *edge.Se
 	service := edge.Service{Host: s.Host, IP: s.IP, Port: s.Port}
 	if !s.IP.IsValid() {
 		route.State, route.Message = edgeapi.RouteDown, "the sandbox does not run"
-		service.IP, service.Port = netip.MustParseAddr(parkedAddress), parkedPort
+		service.IP = netip.MustParseAddr(parkedAddress)
 	}
 	add(route, &service)
 }

@@ -88,7 +88,7 @@ func TestTableMergesSandboxesAndContainers(t *testing.T) {
 	if _, err := s.Map(container("c1", "172.16.1.0"), "jupyter", 8888); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "set", s.applied, "asleep 172.16.0.2:1", "jupyter 172.16.1.0:8888", "web 10.42.0.7:8080")
+	want(t, "set", s.applied, "asleep 172.16.0.2:8080", "jupyter 172.16.1.0:8888", "web 10.42.0.7:8080")
 	want(t, "routes", s.states(),
 		"asleep sandbox/s2 down the sandbox does not run",
 		"jupyter container/c1 live",
