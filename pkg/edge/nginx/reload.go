@@ -14,6 +14,8 @@ import (
 const (
 	reloadTimeout = 15 * time.Second
 	reloadPause   = time.Millisecond
+	// quiet is longer than nginx rests between its attempts to listen.
+	quiet = time.Second
 )
 
 // reload lets the nginx with that pid read its configuration again, and returns
@@ -21,7 +23,7 @@ const (
 func reload(ctx context.Context, s Settings, pid int, generation string) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
-	logged := size(s.Log)
+	log := refusals{file: s.Log, since: size(s.Log)}
 	before := children(pid)
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("nginx cannot be told to reload: %w", err)
@@ -36,7 +38,7 @@ func reload(ctx context.Context, s Settings, pid int, generation string) error {
 				return nil
 			}
 		}
-		if reason := refusal(s.Log, logged); reason != "" {
+		if reason := log.final(); reason != "" {
 			return fmt.Errorf("nginx refused to reload: %s", reason)
 		}
 		if ctx.Err() != nil {
@@ -87,18 +89,32 @@ func size(file string) int64 {
 	return info.Size()
 }
 
-// refusal is what nginx has logged since as the reason not to take a
-// configuration.
-func refusal(log string, since int64) string {
-	if size(log) <= since {
+// refusals looks in nginx's log for the reason not to take a configuration.
+type refusals struct {
+	file        string
+	since, seen int64
+	grown       time.Time
+}
+
+// final is the first reason, once nginx has no more to say: it tries several
+// times to listen.
+func (r *refusals) final() string {
+	now := size(r.file)
+	if now <= r.since {
 		return ""
 	}
-	file, err := os.Open(log)
+	if now != r.seen {
+		r.seen, r.grown = now, time.Now()
+	}
+	if time.Since(r.grown) < quiet {
+		return ""
+	}
+	file, err := os.Open(r.file)
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.NewSectionReader(file, since, 64<<10))
+	data, err := io.ReadAll(io.NewSectionReader(file, r.since, 64<<10))
 	if err != nil {
 		return ""
 	}
