@@ -88,7 +88,7 @@ func (r *run) rollback(ctx context.Context) (hostFiles bool) {
 		undo("removed the volume that this run made", changed, err)
 	}
 	if m.network {
-		changed, err := removed(r.Engine.RemoveNetwork(ctx, name))
+		changed, err := r.removeNetwork(ctx)
 		undo("removed the network that this run made", changed, err)
 	}
 	if m.hostFiles && m.volume {

@@ -17,9 +17,10 @@ type Observed struct {
 	Container  *docker.Container
 	Volume     *docker.Volume
 	Network    *docker.Network
-	Helper     bool         // a helper container of an interrupted run is there
-	Active     gateway.Name // the selected gateway; empty: none, or it cannot be read
-	NoneActive bool         // none is selected
+	Guests     []docker.Container // user containers and their sidecars; looked at by verbs that take nothing else into account
+	Helper     bool               // a helper container of an interrupted run is there
+	Active     gateway.Name       // the selected gateway; empty: none, or it cannot be read
+	NoneActive bool               // none is selected
 
 	Content  Content          // of the volume
 	Settings gateway.Settings // with ContentSettings

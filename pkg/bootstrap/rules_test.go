@@ -51,6 +51,12 @@ func TestPlanForEveryRule(t *testing.T) {
 				n.Containers = []string{"web"}
 				o.Network = &n
 			}), StartOptions{}},
+			{"range taken, and none but sidecars use the network", with(stopped, func(o *Observed) {
+				o.Ranges = append(o.Ranges, vpn)
+				n := *o.Network
+				n.Containers = []string{testName.Sidecar("web")}
+				o.Network = &n
+			}), StartOptions{}},
 			{"made anew by somebody", with(stopped, func(o *Observed) { n := *o.Network; n.ID = "net2"; o.Network = &n }), StartOptions{}},
 			{"another range than recorded", with(suspended(), func(o *Observed) {
 				n := *o.Network
