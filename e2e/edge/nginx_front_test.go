@@ -86,12 +86,6 @@ func (b *box) update(lines string) answer {
 	return b.mustScript("bin/update-nginx-locations.sh", lines)
 }
 
-// updater runs a program of the update in the box, with further environment.
-func (b *box) updater(stdin string, env ...string) result {
-	b.t.Helper()
-	return b.try(stdin, "bash", "-c", `source /app/config.conf; export NGINX_CONFIG APP_GATEWAY_PORT; exec env "$@" "$APP_GATEWAY" nginx update`, "updater", strings.Join(append([]string{"A=1"}, env...), " "))
-}
-
 // workers are the pids of those that take connections, in the order of /proc.
 func (b *box) workers() string {
 	b.t.Helper()

@@ -1,6 +1,7 @@
 // Command echo is a service for scenarios, at each HOST:PORT of its arguments:
 // it answers with what it was asked, and on /…/ws it is a WebSocket that says
-// everything back. At an absolute path it prints the datagrams that it gets.
+// everything back; /…/stream begins and does not end. At an absolute path it
+// prints the datagrams that it gets. "get SOCKET PATH" prints what is there.
 package main
 
 import (
@@ -18,6 +19,12 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "get" {
+		if err := get(os.Args[2], os.Args[3]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	ended := make(chan error)
 	for _, address := range os.Args[1:] {
 		go func() {
@@ -29,6 +36,16 @@ func main() {
 		}()
 	}
 	log.Fatal(<-ended)
+}
+
+func get(socket, path string) error {
+	client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	response, err := client.Get("http://socket" + path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(os.Stdout, response.Body)
+	return err
 }
 
 func printDatagrams(path string) error {
@@ -52,6 +69,12 @@ func printDatagrams(path string) error {
 func answer(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/ws") {
 		talk(w, r)
+		return
+	}
+	if strings.HasSuffix(r.URL.Path, "/stream") {
+		_, _ = io.WriteString(w, "first\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 		return
 	}
 	size, err := io.Copy(io.Discard, r.Body)
