@@ -156,15 +156,18 @@ END`, two.eth0()))
 	})
 	t.Run("nothing else", func(t *testing.T) {
 		// What is refused below is there: it answers from where it may.
-		gatewayIP, loopback := gateway.eth0(), "127.0.0.1"
-		if got := two.probeDial("tcp", gatewayIP+":6443"); got != "open" {
+		// The client's OpenVPN itself sends nothing to where the tunnel ends.
+		const otherIP = "198.51.100.9"
+		gateway.sh(`ip address add ` + otherIP + `/32 dev lo`)
+		two.sh(`ip route add ` + otherIP + `/32 via ` + gateway.eth0())
+		if got := two.probeDial("tcp", otherIP+":6443"); got != "open" {
 			t.Fatalf("from the network of Docker, port 6443 is %s", got)
 		}
 		if got := gateway.probeDial("udp", "172.16.0.1:53"); got != "open" {
 			t.Fatalf("on the gateway, port 53 is %s", got)
 		}
-		one.sh(fmt.Sprintf(`ip route add %s/32 via 172.16.0.1 dev tun0; ip route add %s/32 via 172.16.0.1 dev tun0; ip route add 10.42.0.0/16 via 172.16.0.1 dev tun0
-ip route add default via 172.16.0.1 dev tun0 metric 1`, gatewayIP+"0", "192.0.2.7"))
+		// Whatever comes from the client's address takes the tunnel.
+		one.sh(`ip rule add from ` + first.Address.String() + ` table 7; ip route add default via 172.16.0.1 dev tun0 table 7`)
 		tun := func(address string) string { return one.probeDial("tcp", address, first.Address.String()) }
 		for _, try := range []struct{ what, address string }{
 			{"nginx of the host", "172.16.0.1:7100"},
@@ -174,10 +177,13 @@ ip route add default via 172.16.0.1 dev tun0 metric 1`, gatewayIP+"0", "192.0.2.
 			{"SSH", "172.16.0.1:22"},
 			{"NodePort", "172.16.0.1:30080"},
 			{"pod", "10.42.0.10:80"},
-			{"Internet", "192.0.2.7:80"},
+			{"Internet", "198.51.100.7:80"},
 			{"other client", second.Address.String() + ":80"},
 			{"service of the other client", second.Address.String() + ":8080"},
 			{"next address of the VPN", "172.16.0.2:80"},
+			{"nginx at another address of the gateway", otherIP + ":80"},
+			{"API server at another address of the gateway", otherIP + ":6443"},
+			{"beside the gateway", two.eth0() + ":8080"},
 		} {
 			if got := tun(try.address); got != "refused" {
 				t.Errorf("%s (%s) is %s", try.what, try.address, got)
@@ -186,14 +192,6 @@ ip route add default via 172.16.0.1 dev tun0 metric 1`, gatewayIP+"0", "192.0.2.
 		if got := one.probeDial("udp", "172.16.0.1:53"); got != "refused" {
 			t.Errorf("DNS of the gateway is %s", got)
 		}
-		// The gateway's other address, through the tunnel by a route of the client's own.
-		one.sh(`ip rule add from ` + first.Address.String() + ` table 7; ip route add default via 172.16.0.1 dev tun0 table 7`)
-		for _, address := range []string{gatewayIP + ":80", gatewayIP + ":6443", two.eth0() + ":8080", "10.42.0.10:80"} {
-			if got := tun(address); got != "refused" {
-				t.Errorf("%s through the tunnel is %s", address, got)
-			}
-		}
-		_ = loopback
 	})
 	t.Run("not as another", func(t *testing.T) {
 		one.sh(`ip address add 172.16.7.7/16 dev tun0; ip address add ` + second.Address.String() + `/32 dev tun0 || true`)
@@ -263,6 +261,8 @@ ip route add default via 172.16.0.1 dev tun0 metric 1`, gatewayIP+"0", "192.0.2.
 		t.Logf("connected again after %s", time.Since(began).Round(time.Millisecond))
 	})
 	t.Run("wrong token", func(t *testing.T) {
+		eventually(t, patience, "the other is connected", func() bool { return gateway.connected("two") })
+		joined := two.sh(`grep -c 'joined the VPN' /run/agent.log`)
 		forged := second
 		forged.Token = strings.Repeat("A", len(second.Token))
 		data, err := json.Marshal(forged)
@@ -274,8 +274,11 @@ ip route add default via 172.16.0.1 dev tun0 metric 1`, gatewayIP+"0", "192.0.2.
 		eventually(t, patience, "it is told so", func() bool {
 			return strings.Contains(stranger.sh("cat /run/agent.log"), "the gateway refuses this container")
 		})
-		if got := stranger.probeDial("tcp", "172.16.0.1:80"); got == "open" {
-			t.Error("it reaches the gateway")
+		if got := stranger.sh(`ls /sys/class/net`); strings.Contains(got, "tun") {
+			t.Errorf("it has a tunnel: %s", got)
+		}
+		if got := two.sh(`grep -c 'joined the VPN' /run/agent.log`); got != joined || !gateway.connected("two") {
+			t.Error("the container whose id it took lost its connection")
 		}
 	})
 	t.Run("rotated token", func(t *testing.T) {

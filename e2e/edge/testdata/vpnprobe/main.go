@@ -91,13 +91,7 @@ func dial(network, address string, source ...string) string {
 	}
 	conn, err := d.Dial(network, address)
 	if err == nil && network == "udp" {
-		conn.SetDeadline(time.Now().Add(2 * time.Second))
-		buffer := make([]byte, 16)
-		conn.Write([]byte("hello"))
-		var n int
-		if n, err = conn.Read(buffer); err == nil && !bytes.Equal(buffer[:n], []byte("hello")) {
-			err = io.ErrUnexpectedEOF
-		}
+		err = ask(conn)
 	}
 	var timeout net.Error
 	switch {
@@ -109,6 +103,25 @@ func dial(network, address string, source ...string) string {
 		return "silent"
 	}
 	return err.Error()
+}
+
+// ask sends datagrams until one comes back: kernels limit how often they refuse.
+func ask(conn net.Conn) (err error) {
+	buffer := make([]byte, 16)
+	for range 8 {
+		conn.SetDeadline(time.Now().Add(500 * time.Millisecond))
+		var n int
+		if _, err = conn.Write([]byte("hello")); err == nil {
+			n, err = conn.Read(buffer)
+		}
+		switch {
+		case err == nil && !bytes.Equal(buffer[:n], []byte("hello")):
+			return io.ErrUnexpectedEOF
+		case err == nil, !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+	}
+	return err
 }
 
 func get(url string) {
