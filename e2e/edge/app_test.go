@@ -93,7 +93,12 @@ func TestAppRoutesSandboxes(t *testing.T) {
 
 	f.expose(`[{"host":"web","sandbox":"box","id":"s1","port":8080}]`)
 	f.eventually("web is down", func() bool { return f.get("/web/", nil).status == http.StatusBadGateway })
-	if got := f.get("/web/", nil); !strings.Contains(got.body, "<b>web</b>") || !strings.Contains(got.body, "<b>8080</b>") {
+	asked := time.Now()
+	got := f.get("/web/", nil)
+	if took := time.Since(asked); took > 5*time.Second {
+		t.Errorf("it takes %s to tell that web is down", took)
+	}
+	if !strings.Contains(got.body, "<b>web</b>") || !strings.Contains(got.body, "<b>8080</b>") {
 		t.Errorf("the page does not say what is down: %s", got.body)
 	}
 	if got := f.get("/other/", nil); got.status != http.StatusNotFound {
@@ -103,6 +108,8 @@ func TestAppRoutesSandboxes(t *testing.T) {
 	// A killed app comes back with what it had, and a reset ends nothing.
 	f.expose(`[{"host":"web","sandbox":"box","id":"s1","ip":"10.208.0.7","port":8080}]`)
 	f.eventually("web is served again", func() bool { return f.get("/web/", nil).status == http.StatusOK })
+	f.mustScript("lib/reset-nginx.sh", "")
+	f.eventually("web is served though nginx was reset", func() bool { return f.get("/web/", nil).status == http.StatusOK })
 	f.kill("KILL", f.pid("app"))
 	if got := f.get("/web/", nil); got.status != http.StatusOK {
 		t.Errorf("web ended with app-gateway: %d", got.status)

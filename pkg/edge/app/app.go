@@ -24,10 +24,11 @@ import (
 const (
 	sandboxPoll    = 200 * time.Millisecond
 	containerPoll  = time.Second
+	nginxPoll      = time.Second
 	updateLimit    = 5 * time.Second
 	resetLimit     = 30 * time.Second
 	attemptLimit   = 2 * time.Minute // of one request to the control plane
-	requestsGrace  = time.Second     // of the 8 s that a stop may take
+	requestsGrace  = time.Second     // of the 7 s that a stop may take
 	workersGrace   = 2 * time.Second
 	lastPushLimit  = 4 * time.Second
 	drainPushLimit = time.Minute
@@ -73,14 +74,14 @@ func New(config Config, parts Parts) (*App, error) {
 		ctx, cancel := context.WithTimeout(ctx, updateLimit)
 		defer cancel()
 		return parts.Run(ctx, script.UpdateNginxLocations, input)
-	}, a.log)
+	}, func() any { return routes.Stamp(config.NginxConfig) }, a.log)
 	names, err := routes.OpenNames(config.state(edge.NamesFile))
 	if err != nil {
 		a.log.Error("names of services are lost", "error", err)
 	}
 	a.table = routes.NewTable(routes.Config{
 		Names: names, Watchdog: config.Watchdog, LiveFile: config.run("live-services.json"), Epoch: current.Epoch,
-		Check: a.acceptable, Apply: a.applier.Set, Log: a.log,
+		Limit: nginx.MaxServices, Check: a.acceptable, Apply: a.applier.Set, Log: a.log,
 	})
 	if config.standAlone() {
 		return a, nil
@@ -166,8 +167,10 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("stopping")
 	a.table.Stop()
 	stopWorkers()
-	closeServers(servers)
+	closed := make(chan struct{})
+	go func() { closeServers(servers); close(closed) }()
 	wait(workersGrace)
+	<-closed
 	a.lastPush()
 	a.log.Info("stopped")
 	return err
@@ -198,6 +201,7 @@ func (a *App) work(ctx context.Context) (wait func(time.Duration)) {
 	group.Go(func() { routes.Watch(ctx, a.config.run(edge.SandboxRoutes), sandboxPoll, a.readSandboxes) })
 	group.Go(func() { routes.Watch(ctx, a.parts.ContainersFile, containerPoll, a.readContainers) })
 	group.Go(func() { a.applier.Loop(ctx) })
+	group.Go(func() { routes.Watch(ctx, a.config.NginxConfig, nginxPoll, a.applier.Check) })
 	if !a.config.standAlone() {
 		group.Go(func() { a.synchronize(ctx) })
 		group.Go(func() { a.resetWhenIdle(ctx) })

@@ -31,6 +31,7 @@ type Config struct {
 	State         string // directory on the volume
 	Run           string // directory that ends with the container
 	ProjectConfig string
+	NginxConfig   string       // the live one
 	Pods          netip.Prefix // where sandboxes are; the zero value: nowhere
 
 	ControlPlane string // its URL; empty: stand-alone
@@ -53,8 +54,9 @@ func ConfigFrom(getenv func(string) string) (Config, error) {
 	c := Config{
 		GatewayID: getenv("GATEWAY_ID"), Hostname: getenv("GATEWAY_FQDN"), Address: edge.AppAddress,
 		Scripts: edge.Scripts, State: or("GATEWAY_STATE", edge.StateDir), Run: or("GATEWAY_RUN", edge.RunDir),
-		ProjectConfig: edge.ProjectConfig, ControlPlane: strings.TrimRight(getenv("GANYMEDE_URL"), "/"),
-		TokenFile: getenv("GATEWAY_TOKEN_FILE"), StartKeyFile: getenv("GATEWAY_START_KEY_FILE"),
+		ProjectConfig: edge.ProjectConfig, NginxConfig: or("NGINX_CONFIG", edge.NginxConfig),
+		ControlPlane: strings.TrimRight(getenv("GANYMEDE_URL"), "/"),
+		TokenFile:    getenv("GATEWAY_TOKEN_FILE"), StartKeyFile: getenv("GATEWAY_START_KEY_FILE"),
 	}
 	if host := getenv("GANYMEDE_FQDN"); c.ControlPlane == "" && host != "" {
 		c.ControlPlane = "https://" + host

@@ -19,8 +19,9 @@ const (
 // Applier gives full sets to nginx: one call at a time, the newest set next, a
 // refused one again.
 type Applier struct {
-	run func(ctx context.Context, input string) error
-	log *slog.Logger
+	run   func(ctx context.Context, input string) error
+	stamp func() any
+	log   *slog.Logger
 
 	wake    chan struct{}
 	first   chan struct{} // closed when nginx has a set of this process
@@ -30,8 +31,9 @@ type Applier struct {
 }
 
 // NewApplier makes an applier whose sets are run, as lines of "host ip port".
-func NewApplier(run func(ctx context.Context, input string) error, log *slog.Logger) *Applier {
-	return &Applier{run: run, log: log, wake: make(chan struct{}, 1), first: make(chan struct{})}
+// stamp changes with what run makes, whoever changes it.
+func NewApplier(run func(ctx context.Context, input string) error, stamp func() any, log *slog.Logger) *Applier {
+	return &Applier{run: run, stamp: stamp, log: log, wake: make(chan struct{}, 1), first: make(chan struct{})}
 }
 
 // Set asks for a full set.
@@ -44,6 +46,11 @@ func (a *Applier) Set(services []edge.Service) {
 	a.mu.Lock()
 	a.wanted = &input
 	a.mu.Unlock()
+	a.Check()
+}
+
+// Check applies the set again if somebody else replaced what it made.
+func (a *Applier) Check() {
 	select {
 	case a.wake <- struct{}{}:
 	default: // it is awake already
@@ -64,6 +71,7 @@ func (a *Applier) Problem() error {
 // off in the middle helps nobody.
 func (a *Applier) Loop(ctx context.Context) {
 	var applied *string
+	var made any
 	retry := minRetry
 	timer := time.NewTimer(retry)
 	timer.Stop()
@@ -89,7 +97,7 @@ func (a *Applier) Loop(ctx context.Context) {
 		wanted := a.wanted
 		a.mu.Unlock()
 		refused, hurried = false, false
-		if wanted == nil || applied != nil && *applied == *wanted {
+		if wanted == nil || applied != nil && *applied == *wanted && a.stamp() == made {
 			a.settle(nil)
 			continue
 		}
@@ -107,7 +115,7 @@ func (a *Applier) Loop(ctx context.Context) {
 		if applied == nil {
 			close(a.first)
 		}
-		applied, retry = wanted, minRetry
+		applied, made, retry = wanted, a.stamp(), minRetry
 	}
 }
 

@@ -41,6 +41,8 @@ func (f *fakeNginx) run(_ context.Context, input string) error {
 	return nil
 }
 
+func (f *fakeNginx) stamp() any { return f.set }
+
 func services(n int) []edge.Service {
 	return []edge.Service{{Host: fmt.Sprintf("web-%d", n), IP: netip.MustParseAddr("172.16.1.2"), Port: 80}}
 }
@@ -67,7 +69,7 @@ func TestApplierLastSetWins(t *testing.T) {
 
 func playSets(t *testing.T, plan []step, takes time.Duration) {
 	nginx := &fakeNginx{takes: takes}
-	a := NewApplier(nginx.run, slog.New(slog.DiscardHandler))
+	a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
 	go a.Loop(t.Context())
 	refusals := 0
 	for _, s := range plan {
@@ -97,7 +99,7 @@ func playSets(t *testing.T, plan []step, takes time.Duration) {
 func TestApplierCoalesces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{takes: time.Second}
-		a := NewApplier(nginx.run, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
 		go a.Loop(t.Context())
 		for n := range 1000 {
 			a.Set(services(n))
@@ -113,7 +115,7 @@ func TestApplierCoalesces(t *testing.T) {
 func TestApplierAppliesTheFirstSetEvenIfEmptyAndNoSetTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{set: "of the process before"}
-		a := NewApplier(nginx.run, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
 		for range 5 {
 			a.Set(nil)
 		}
@@ -127,10 +129,32 @@ func TestApplierAppliesTheFirstSetEvenIfEmptyAndNoSetTwice(t *testing.T) {
 	})
 }
 
+func TestApplierRepairsWhatOthersReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nginx := &fakeNginx{}
+		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
+		go a.Loop(t.Context())
+		a.Set(services(1))
+		synctest.Wait()
+		a.Check()
+		synctest.Wait()
+		if nginx.calls != 1 {
+			t.Errorf("%d calls, though nothing was replaced", nginx.calls)
+		}
+		set := nginx.set
+		nginx.set = "" // as reset-nginx does
+		a.Check()
+		synctest.Wait()
+		if nginx.set != set || nginx.calls != 2 {
+			t.Errorf("nginx has %q after %d calls, want %q", nginx.set, nginx.calls, set)
+		}
+	})
+}
+
 func TestApplierBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{refuse: 1 << 30}
-		a := NewApplier(nginx.run, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
 		go a.Loop(t.Context())
 		a.Set(services(1))
 		time.Sleep(time.Minute)

@@ -31,6 +31,7 @@ type Config struct {
 	Watchdog time.Duration                 // how long a container counts as alive
 	LiveFile string                        // remembers live services over a restart of app-gateway
 	Epoch    int64                         // in which they are remembered
+	Limit    int                           // of services in a set
 	Check    func(edge.Service) error      // what nginx would refuse
 	Apply    func(services []edge.Service) // takes each new full set
 	Log      *slog.Logger
@@ -148,6 +149,8 @@ func (t *Table) update() {
 		case !names.claim(route.Host, owner):
 			route.State, route.Message = edgeapi.RouteConflict, fmt.Sprintf("name %q belongs to %s", route.Host, t.describe(names.holder(route.Host)))
 		case service == nil:
+		case len(services) >= t.config.Limit:
+			route.State, route.Message = edgeapi.RouteDown, fmt.Sprintf("the gateway leads to %d services already", t.config.Limit)
 		default:
 			if err := t.config.Check(*service); err != nil {
 				route.State, route.Message = edgeapi.RouteDown, err.Error()

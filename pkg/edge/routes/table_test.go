@@ -33,7 +33,7 @@ func newSetup(t *testing.T, dir string, epoch int64) *setup {
 	}
 	s := &setup{dir: dir}
 	s.Table = NewTable(Config{
-		Names: names, Watchdog: 30 * time.Second, LiveFile: filepath.Join(dir, "live.json"), Epoch: epoch,
+		Names: names, Watchdog: 30 * time.Second, LiveFile: filepath.Join(dir, "live.json"), Epoch: epoch, Limit: 1000,
 		Check: func(s edge.Service) error {
 			if s.IP.Is6() {
 				return errors.New("address is not in the gateway's networks")
@@ -228,7 +228,7 @@ func TestDamagedNamesAreSetAside(t *testing.T) {
 
 func TestThousandRoutesAreQuick(t *testing.T) {
 	s := newSetup(t, t.TempDir(), 1)
-	set := make([]edge.SandboxRoute, 1000)
+	set := make([]edge.SandboxRoute, 1001)
 	for n := range set {
 		set[n] = sandbox(fmt.Sprintf("web-%d", n), fmt.Sprintf("s%d", n), "10.42.0.7")
 	}
@@ -241,6 +241,6 @@ func TestThousandRoutesAreQuick(t *testing.T) {
 		t.Errorf("an update takes %s", took)
 	}
 	if len(s.applied) != 1000 {
-		t.Errorf("%d services", len(s.applied))
+		t.Errorf("%d services, want as many as the limit", len(s.applied))
 	}
 }

@@ -16,6 +16,9 @@ type stamp struct {
 	modified time.Time
 }
 
+// Stamp is a comparable value that changes with a file.
+func Stamp(path string) any { return stampOf(path) }
+
 func stampOf(path string) stamp {
 	info, err := os.Stat(path)
 	if err != nil {
