@@ -126,8 +126,8 @@ func (r *refusals) final() string {
 func firstEmergency(data []byte) string {
 	for line := range bytes.Lines(data) {
 		if _, message, ok := bytes.Cut(line, []byte("[emerg] ")); ok {
-			// "pid#tid: " stands before it.
-			if _, after, ok := bytes.Cut(message, []byte(": ")); ok {
+			// In the log, "pid#tid: " stands before it.
+			if before, after, ok := bytes.Cut(message, []byte(": ")); ok && bytes.ContainsRune(before, '#') {
 				message = after
 			}
 			return string(bytes.TrimSpace(message))
