@@ -84,9 +84,7 @@ func webSandbox(t *testing.T, g *Gateway, name string) *Box {
 	t.Helper()
 	serve := fmt.Sprintf("mkdir -p site/%[1]s; echo 'hello from %[1]s' | tee site/index.html >site/%[1]s/index.html; exec python3 -m http.server --directory site 8000", name)
 	g.CLI(t, "sandbox", "create", "--no-bootstrap", "--name", name, "--detach", "--", "sh", "-c", serve).Exits(t, 0)
-	b := &Box{g, name}
-	t.Cleanup(func() { b.delete(t) })
-	return b
+	return &Box{g, name} // it goes with its gateway
 }
 
 // Ports of sandboxes have URLs, first come, that stay until they are taken back.
