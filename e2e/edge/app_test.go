@@ -210,3 +210,36 @@ func TestAppDeliversItsLastPush(t *testing.T) {
 		t.Errorf("the control plane saw %q, want %q", got, want)
 	}
 }
+
+func TestAppIsResetWhenNobodyUsesIt(t *testing.T) {
+	plane := newControlPlane(t)
+	f := newGateway(t, planeHost, "--env", "GANYMEDE_URL="+plane.url, "--env", "GATEWAY_TOKEN_FILE=/run/token", "--env", "GATEWAY_START_KEY_FILE=/run/key",
+		"--env", "GATEWAY_INACTIVITY=10s")
+	f.sh(`umask 077; echo ` + planeToken + ` >/run/token; echo ` + planeKey + ` >/run/key; ip address add 10.208.0.7/32 dev lo`)
+	f.copyIn(buildEcho(t), "/opt/echo")
+	f.startInside("/opt/echo 10.208.0.7:8080")
+	f.expose(`[{"host":"web","sandbox":"box","id":"s1","ip":"10.208.0.7","port":8080}]`)
+	f.up()
+	state := func() edgeapi.State { return control[edgeapi.State](f.box, "state") }
+	f.eventually("ready", func() bool { return state().State == edgeapi.StateReady })
+	first := state().Epoch
+	if status := plane.start(f, first); status != http.StatusOK {
+		t.Fatalf("start: %d", status)
+	}
+	// Who uses a service keeps the gateway, well beyond the limit.
+	began := time.Now()
+	f.eventually("time to pass", func() bool { f.get("/web/", nil); return time.Since(began) > 15*time.Second })
+	if now := state(); now.State != edgeapi.StateActive || now.Epoch != first {
+		t.Fatalf("state %+v while it is used", now)
+	}
+	// Who only asks whether it is there does not.
+	f.eventually("the reset", func() bool { f.get("/collab/ping", nil); return state().Epoch > first })
+	f.eventually("ready anew", func() bool { return state().State == edgeapi.StateReady })
+	want := fmt.Sprintf("ready %d, push %d/1, ready %d", first, first, state().Epoch)
+	if got := plane.story(); got != want {
+		t.Errorf("the control plane saw %q, want %q", got, want)
+	}
+	if got := f.get("/web/", nil); got.status != http.StatusOK {
+		t.Errorf("the sandbox is not served after the reset: %d", got.status)
+	}
+}
