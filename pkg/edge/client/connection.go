@@ -76,13 +76,16 @@ type output struct {
 // follow reads until OpenVPN closes its end.
 func (o *output) follow(from io.Reader, log *slog.Logger, changed func(up bool)) {
 	lines := bufio.NewReaderSize(from, 4<<10)
+	inside := false // of a line that is far longer than anything OpenVPN prints
 	for {
-		data, isPrefix, err := lines.ReadLine()
+		data, more, err := lines.ReadLine()
 		if err != nil {
 			return
 		}
-		if isPrefix {
-			continue // far longer than anything OpenVPN prints
+		skip := inside || more
+		inside = more
+		if skip {
+			continue
 		}
 		line := printable(string(data))
 		log.Debug("OpenVPN: " + line)
