@@ -127,7 +127,7 @@ func (m *Manager) VPN(ctx context.Context, name gateway.Name) (VPN, error) {
 
 // control asks app-gateway, which has to run.
 func (m *Manager) control(ctx context.Context, name gateway.Name, container, document string, into any) error {
-	done, err := m.edgeCommand(ctx, name, container, edgeExec{argv: []string{appGateway, "control", document}})
+	done, err := m.edgeRetried(ctx, name, container, edgeExec{argv: []string{appGateway, "control", document}})
 	if err != nil {
 		return err
 	}

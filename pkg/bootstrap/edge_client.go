@@ -73,7 +73,7 @@ func (m *Manager) VPNClient(ctx context.Context, name gateway.Name, opts ClientO
 	for _, remote := range remotes {
 		argv = append(argv, "--remote", remote)
 	}
-	done, err := m.edgeCommand(ctx, name, c.ID, edgeExec{argv: argv})
+	done, err := m.edgeRetried(ctx, name, c.ID, edgeExec{argv: argv})
 	if err != nil {
 		return ClientPackage{}, err
 	}
@@ -89,7 +89,7 @@ func (m *Manager) VPNClient(ctx context.Context, name gateway.Name, opts ClientO
 
 // clients are the names of those that are registered.
 func (m *Manager) clients(ctx context.Context, name gateway.Name, container string) ([]string, error) {
-	done, err := m.edgeCommand(ctx, name, container, edgeExec{argv: []string{appGateway, "vpn", "client", "list"}})
+	done, err := m.edgeRetried(ctx, name, container, edgeExec{argv: []string{appGateway, "vpn", "client", "list"}})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/edge"
@@ -59,6 +60,41 @@ func (m *Manager) edgeCommand(ctx context.Context, name gateway.Name, container 
 			Hint("an empty gateway of this version has one: `openshell gateway start NAME`")
 	}
 	return edgeDone{code: code, out: out.Bytes(), errText: complaint.String()}, nil
+}
+
+const (
+	settlePoll = 200 * time.Millisecond
+	settleTime = 2 * nodeapi.EdgePatience
+)
+
+// settles reports whether an edge was coming up and is not any more, for which it
+// waits: what it refused to do is worth another attempt then.
+func (m *Manager) settles(ctx context.Context, container string) bool {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for waited := false; ; waited = true {
+		s, err := m.Node.Status(ctx, container)
+		if err != nil || s.Edge == nil {
+			return false
+		}
+		if s.Edge.State != nodeapi.EdgeStarting {
+			return waited
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(settlePoll):
+		}
+	}
+}
+
+// edgeRetried runs a command, once more if the edge was only coming up.
+func (m *Manager) edgeRetried(ctx context.Context, name gateway.Name, container string, e edgeExec) (edgeDone, error) {
+	done, err := m.edgeCommand(ctx, name, container, e)
+	if err == nil && done.code != 0 && m.settles(ctx, container) {
+		return m.edgeCommand(ctx, name, container, e)
+	}
+	return done, err
 }
 
 // scriptAnswer is what every script of the edge answers, and more.

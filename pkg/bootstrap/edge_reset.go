@@ -33,7 +33,13 @@ const (
 // ResetEdge implements Edges.
 func (m *Manager) ResetEdge(ctx context.Context, name gateway.Name, sink Sink) error {
 	return m.onEdge(ctx, name, ResetEdge, sink, func(container string, out *reporter) (bool, error) {
-		why, err := m.reset(ctx, name, container, resetTime, nil, func(phase string) { out.progress(ResetEdge, phase) })
+		reset := func() (why, err error) {
+			return m.reset(ctx, name, container, resetTime, nil, func(phase string) { out.progress(ResetEdge, phase) })
+		}
+		why, err := reset()
+		if err == nil && why != nil && m.settles(ctx, container) {
+			why, err = reset()
+		}
 		if err == nil && why != nil {
 			err = edgeFailed(name, "the edge of gateway %s was not reset", name).Because(why)
 		}
@@ -50,7 +56,13 @@ func (m *Manager) ReloadEdge(ctx context.Context, name gateway.Name, opts Reload
 				return false, stepError(ctx, err)
 			}
 		}
-		why, err := m.edgeScript(ctx, name, container, reloadScript, opts.environment(), &done)
+		reload := func() (why, err error) {
+			return m.edgeScript(ctx, name, container, reloadScript, opts.environment(), &done)
+		}
+		why, err := reload()
+		if err == nil && why != nil && m.settles(ctx, container) {
+			why, err = reload()
+		}
 		if err == nil && why != nil {
 			err = fault.New(fault.ReloadFailed, fault.ExitFailure, "gateway %s runs no other build than before", name).
 				Hint("see how it is: `openshell gateway status %s`", name).Because(why)

@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -20,7 +22,15 @@ import (
 // ends.
 type edgePlay struct {
 	asked []string // commands with what they were told in the environment
+
+	mu    sync.Mutex
 	plays map[string]played
+}
+
+func (p *edgePlay) set(plays map[string]played) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plays = plays
 }
 
 type played struct {
@@ -32,7 +42,9 @@ type played struct {
 func (p *edgePlay) exec(argv, env []string, out, complaint io.Writer) int {
 	command := strings.TrimPrefix(strings.Join(argv, " "), appGateway+" ")
 	p.asked = append(p.asked, strings.Join(append(slices.Clone(env), command), " "))
+	p.mu.Lock()
 	play := p.plays[command]
+	p.mu.Unlock()
 	io.WriteString(out, play.out)
 	io.WriteString(complaint, play.complaint)
 	if play.then != nil {
@@ -275,6 +287,44 @@ func TestVPNSaysWhereItIsPublished(t *testing.T) {
 		play.plays["control vpn"] = played{complaint: "app-gateway: control.sock: connection refused", code: 1}
 		if _, err := r.m.VPN(t.Context(), testName); !fault.HasID(err, fault.EdgeFailed) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Right after a start the edge may not be there yet.
+func TestEdgeThatComesUpIsWaitedFor(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		notYet := map[string]played{
+			"control routes": {complaint: "app-gateway: no such file or directory", code: 1},
+			resetCommand:     {out: `{"status":"error","error":"a reset is already running, or a reload"}`, code: 1},
+		}
+		play := edgeRig(t, r, notYet)
+		soon := func() {
+			r.mu.Lock()
+			r.edge = &nodeapi.Edge{State: nodeapi.EdgeStarting}
+			r.mu.Unlock()
+			go func() {
+				time.Sleep(3 * time.Second)
+				play.set(map[string]played{"control routes": {out: "[]"}, resetCommand: {out: `{"status":"ok"}`}, follow: {}})
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.edge = &nodeapi.Edge{State: nodeapi.EdgeReady}
+			}()
+		}
+		soon()
+		if _, err := r.m.Routes(t.Context(), testName); err != nil {
+			t.Errorf("routes: %v", err)
+		}
+		play.set(notYet)
+		soon()
+		if err := r.m.ResetEdge(t.Context(), testName, r); err != nil {
+			t.Errorf("reset: %v", err)
+		}
+		play.set(notYet)
+		r.edge = &nodeapi.Edge{State: nodeapi.EdgeStarting} // for ever
+		began := time.Now()
+		if _, err := r.m.Routes(t.Context(), testName); !fault.HasID(err, fault.EdgeFailed) || time.Since(began) > settleTime {
+			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 	})
 }
