@@ -115,6 +115,8 @@ func TestNginxStopsAndComesBack(t *testing.T) {
 		}
 		f.update("web 172.16.1.2 8888\n")
 	}
+	// Nor do they stay when nginx is to stop.
+	f.sh("kill -KILL " + f.masterOf())
 	f.mustScript("lib/stop-nginx.sh", "")
 	left := f.sh(`for process in /proc/[0-9]*; do
   case $(readlink "$process/exe" || true) in */nginx) tr '\0' ' ' <"$process/cmdline" ;; esac

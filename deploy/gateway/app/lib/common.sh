@@ -62,8 +62,9 @@ need() {
 # start_time PID: when the kernel started it, in ticks; nothing if it is gone or
 # only waits to be reaped.
 start_time() {
-  local stat
-  { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+  local stat=
+  # $(<FILE) of a file that is not there would end the script, whatever follows.
+  { read -r -d '' stat <"/proc/$1/stat" || [[ -n $stat ]]; } 2>/dev/null || return 1
   # The name in parentheses may contain anything.
   read -r -a stat <<<"${stat##*) }"
   [[ ${stat[0]} != Z && ${stat[0]} != X ]] || return 1

@@ -7,8 +7,9 @@
 set -euo pipefail
 # shellcheck source=deploy/gateway/app/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=deploy/gateway/app/lib/nginx.bash
+source "$app_dir/lib/nginx.bash"
 
-readonly pid_file=$GATEWAY_RUN/nginx.pid raw_file=$GATEWAY_RUN/nginx.pid.raw
 nginx_log=$(dirname "$LOG_FILE")/nginx.log
 readonly nginx_log
 
@@ -19,30 +20,20 @@ allow_vpn_address() {
     fail "nginx cannot listen on the VPN's address: net.ipv4.ip_nonlocal_bind is not 1"
 }
 
-# remove_orphans: workers go on when their master is killed, and keep its ports.
-# They are its group, and its pid belongs to nobody else as long as they live.
-remove_orphans() {
-  local pid
-  read -r pid _ <"$pid_file" || return 0
-  [[ $pid =~ ^[1-9][0-9]*$ && ! -e /proc/$pid ]] || return 0
-  kill -KILL -- "-$pid" 2>/dev/null || return 0
-  await 5 not kill -0 -- "-$pid" 2>/dev/null || fail "workers of a former nginx do not end"
-}
-
 # written: nginx has its pid file.
-written() { [[ -s $raw_file ]]; }
+written() { [[ -s $nginx_raw_pid ]]; }
 
 start() {
   local pid error=$GATEWAY_RUN/nginx-start.log
-  [[ ! -e $pid_file ]] || remove_orphans
+  remove_orphans
   # What a killed one leaves is in the way of the next.
-  rm -f "$raw_file" "$GATEWAY_RUN/nginx-status.sock"
+  rm -f "$nginx_raw_pid" "$nginx_socket"
   # nginx keeps none of our files open: whoever waits for our answer would wait for it.
   /usr/sbin/nginx -c "$GATEWAY_RUN/nginx.conf" -e stderr </dev/null >/dev/null 2>"$error" 3>&- ||
     fail "nginx did not start: $(grep -F '[emerg]' "$error" | head -n 1 || true)"
   await 5 written || fail "nginx did not write its pid"
-  read -r pid <"$raw_file"
-  record "$pid" "$pid_file" || fail "nginx ended as soon as it had started"
+  read -r pid <"$nginx_raw_pid"
+  record "$pid" "$nginx_pid" || fail "nginx ended as soon as it had started"
 }
 
 need APP_GATEWAY_PORT
@@ -51,6 +42,6 @@ mkdir -p "$GATEWAY_RUN" "$(dirname "$LOG_FILE")"
 : >"$nginx_log"
 allow_vpn_address
 base=$("$APP_GATEWAY" nginx base 2>&1) || fail "${base#app-gateway: }"
-recorded "$pid_file" >/dev/null || start
+recorded "$nginx_pid" >/dev/null || start
 # shellcheck disable=SC2016 # jq's own variables
-ok --argjson base "$base" --argjson pid "$(recorded "$pid_file")" '{pid: $pid, changed: $base.changed}'
+ok --argjson base "$base" --argjson pid "$(recorded "$nginx_pid")" '{pid: $pid, changed: $base.changed}'

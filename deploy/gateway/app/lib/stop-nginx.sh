@@ -5,7 +5,10 @@
 set -euo pipefail
 # shellcheck source=deploy/gateway/app/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=deploy/gateway/app/lib/nginx.bash
+source "$app_dir/lib/nginx.bash"
 
-stop_recorded "$GATEWAY_RUN/nginx.pid" 2 -g || fail "nginx does not end"
-rm -f "$GATEWAY_RUN"/nginx.pid.raw "$GATEWAY_RUN"/nginx-status.sock
+remove_orphans
+stop_recorded "$nginx_pid" 2 -g || fail "nginx does not end"
+rm -f "$nginx_raw_pid" "$nginx_socket"
 ok
