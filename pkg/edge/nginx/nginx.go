@@ -32,8 +32,5 @@ func StatusSocket(run string) string { return filepath.Join(run, statusSocket) }
 
 // ActivitySocket is where nginx sends one datagram in syslog's form for every
 // request that ends and counts as activity. Its message is the name of the
-// service, or Collab. nginx does not mind when nobody listens.
+// service, or "collab". nginx does not mind when nobody listens.
 func ActivitySocket(run string) string { return filepath.Join(run, activitySocket) }
-
-// Collab is the name of app-gateway itself where services have theirs.
-const Collab = "collab"

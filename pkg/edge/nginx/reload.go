@@ -34,7 +34,11 @@ func reload(ctx context.Context, s Settings, pid int, generation string) error {
 			return err
 		}
 		if now, err := serving(ctx, s.Run); err == nil && now == generation {
-			if retired = retired || retire(before); taking(before) == 0 {
+			if !retired {
+				retire(before)
+				retired = true
+			}
+			if taking(before) == 0 {
 				return nil
 			}
 		}
@@ -49,13 +53,12 @@ func reload(ctx context.Context, s Settings, pid int, generation string) error {
 
 // retire tells the workers of before to take no more connections. The master,
 // which has started new ones, does the same 100 ms later.
-func retire(before map[int]process) bool {
+func retire(before map[int]process) {
 	for worker := range before {
 		if runs(worker, before) {
 			_ = syscall.Kill(worker, syscall.SIGQUIT)
 		}
 	}
-	return true
 }
 
 // taking counts the workers that may still take connections.
