@@ -2,6 +2,7 @@ package edgecli
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 	"openshell.ai/openshell/pkg/edge/containers"
 	"openshell.ai/openshell/pkg/edge/vpn"
 )
+
+// maxLog is how long OpenVPN's log gets, before what is older goes.
+const maxLog = 1 << 20
 
 func newVPN() *cobra.Command {
 	cmd := &cobra.Command{Use: "vpn", Short: "What OpenVPN calls, and who may join"}
@@ -26,7 +30,13 @@ func newVPNAuth() *cobra.Command {
 		Use:   "auth FILE",
 		Short: "Decide whether a client's id and token are a container's",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			// Each client that tries writes to the log, and comes by here first.
+			if log := os.Getenv("VPN_LOG"); log != "" {
+				if err := vpn.BoundLog(log, maxLog); err != nil {
+					fmt.Fprintln(cmd.ErrOrStderr(), "app-gateway: log of OpenVPN:", err)
+				}
+			}
 			return vpn.HooksOf(stateDir(), runDir()).Auth(args[0])
 		},
 	}

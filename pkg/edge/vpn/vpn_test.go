@@ -301,3 +301,32 @@ func FuzzPeer(f *testing.F) {
 		}
 	})
 }
+
+func TestBoundLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "openvpn.log")
+	if err := BoundLog(path, 10); err != nil {
+		t.Errorf("without a log: %v", err)
+	}
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for _, step := range []struct{ add, log, old string }{
+		{"0123456789", "0123456789", ""},
+		{"x", "", "0123456789x"},
+		{"later", "later", "0123456789x"},
+	} {
+		if _, err := log.WriteString(step.add); err != nil {
+			t.Fatal(err)
+		}
+		if err := BoundLog(path, 10); err != nil {
+			t.Fatal(err)
+		}
+		now, _ := os.ReadFile(path)
+		old, _ := os.ReadFile(path + ".1")
+		if string(now) != step.log || string(old) != step.old {
+			t.Errorf("after %q: log %q, before it %q", step.add, now, old)
+		}
+	}
+}

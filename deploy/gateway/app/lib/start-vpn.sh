@@ -14,7 +14,6 @@ source "$app_dir/lib/vpn.bash"
 readonly easyrsa=${EASYRSA_PROGRAM-/usr/share/easy-rsa/easyrsa}
 readonly copies=(ca.crt server.crt server.key ta.key)
 readonly clients=(clients.crt clients.key)
-readonly max_log=$((1 << 20))
 
 # easy DIR: makes the keys there; what it says is for a log. The shell does not
 # end at a failure here, because the caller asks for it.
@@ -94,6 +93,7 @@ remote-cert-tls client
 script-security 2
 setenv GATEWAY_STATE "$GATEWAY_STATE"
 setenv GATEWAY_RUN "$GATEWAY_RUN"
+setenv VPN_LOG "$vpn_log"
 tmp-dir "$1"
 username-as-common-name
 auth-user-pass-verify "$APP_GATEWAY vpn auth" via-file
@@ -171,10 +171,6 @@ if ! healthy; then
   vpn_clear
   mkdir -p "$(dirname "$vpn_log")"
   logged=$(stat -c %s "$vpn_log" 2>/dev/null || echo 0)
-  if ((logged > max_log)); then
-    mv "$vpn_log" "$vpn_log.1"
-    logged=0
-  fi
   start
 fi
 
