@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,12 +50,12 @@ func (v *containerVerb) list(ctx context.Context) error {
 func containerRows(all []usercontainer.Container) [][]string {
 	var rows [][]string
 	for _, c := range all {
-		row := []string{c.Name, string(c.State), firstOf(c.Image), firstOf(c.Address), "-", "-"}
+		row := []string{c.Name, string(c.State), cmp.Or(c.Image, "-"), cmp.Or(c.Address, "-"), "-", "-"}
 		for i, s := range c.Services {
 			if i > 0 {
 				row = []string{"", "", "", "", "", ""}
 			}
-			row[4], row[5] = serviceCell(s), firstOf(s.HostURL, s.URL)
+			row[4], row[5] = serviceCell(s), cmp.Or(s.URL, "-")
 			rows = append(rows, row)
 		}
 		if len(c.Services) == 0 {
@@ -92,14 +93,4 @@ func (v *containerVerb) notes(list usercontainer.Listing) {
 			fmt.Fprintf(v.deps.Err, "  hint: %s\n", hint)
 		}
 	}
-}
-
-// firstOf is the first word that is one, "-" without any.
-func firstOf(words ...string) string {
-	for _, word := range words {
-		if word != "" {
-			return word
-		}
-	}
-	return "-"
 }

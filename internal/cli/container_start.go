@@ -2,9 +2,8 @@ package cli
 
 import (
 	"context"
-	"io"
-
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -62,11 +61,11 @@ func (d *Deps) sayContainer(w io.Writer, c usercontainer.Container) error {
 		case !s.Live():
 			fmt.Fprintf(d.Err, "service %s is not reachable: %s\n", s.Name, serviceTrouble(s))
 		case s.URL == "":
-			fmt.Fprintf(d.Err, "the web port of gateway %s is not published, and so is service %s; `openshell gateway start --http-port 7100` publishes it\n", c.Gateway, s.Name)
-		case s.HostURL == "":
+			fmt.Fprintf(d.Err, "the web port of gateway %s is not published; `openshell gateway start %s --http-port 7100` publishes it, and with it service %s\n", c.Gateway, c.Gateway, s.Name)
+		case s.URL == s.PathURL:
 			fmt.Fprintf(w, "  %s  %s\n", s.Name, s.URL)
 		default:
-			fmt.Fprintf(w, "  %s  %s  %s\n", s.Name, s.HostURL, s.URL)
+			fmt.Fprintf(w, "  %s  %s  %s\n", s.Name, s.URL, s.PathURL)
 		}
 	}
 	return nil

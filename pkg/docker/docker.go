@@ -142,6 +142,7 @@ type ContainerSpec struct {
 	PrivateCgroup bool
 	RestartPolicy string // unless-stopped, no
 	StopSignal    string
+	NoHealthcheck bool // not even the image's
 	StopTimeout   time.Duration
 	LogOptions    map[string]string // of the json-file driver
 	NanoCPUs      int64

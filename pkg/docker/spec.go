@@ -23,6 +23,9 @@ func createOptions(spec ContainerSpec) (client.ContainerCreateOptions, error) {
 		Hostname: spec.Hostname, Image: spec.Image, Labels: spec.Labels, Entrypoint: spec.Entrypoint, Cmd: spec.Cmd,
 		Env: spec.Env, StopSignal: spec.StopSignal,
 	}
+	if spec.NoHealthcheck {
+		cfg.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
+	}
 	if spec.StopTimeout > 0 {
 		cfg.StopTimeout = new(seconds(spec.StopTimeout))
 	}

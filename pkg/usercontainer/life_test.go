@@ -281,17 +281,17 @@ func TestAProcessThatEndsIsToldWithItsLastWords(t *testing.T) {
 
 func TestURLs(t *testing.T) {
 	for bind, want := range map[string][2]string{
-		"127.0.0.1": {"http://127.0.0.1:7101/web/", "http://web.localhost:7101/"},
-		"0.0.0.0":   {"http://127.0.0.1:7101/web/", "http://web.localhost:7101/"},
-		"::1":       {"http://[::1]:7101/web/", "http://web.localhost:7101/"},
-		"10.0.0.7":  {"http://10.0.0.7:7101/web/", ""},
+		"127.0.0.1": {"http://web.localhost:7101/", "http://127.0.0.1:7101/web/"},
+		"0.0.0.0":   {"http://web.localhost:7101/", "http://127.0.0.1:7101/web/"},
+		"::1":       {"http://web.localhost:7101/", "http://[::1]:7101/web/"},
+		"10.0.0.7":  {"http://10.0.0.7:7101/web/", "http://10.0.0.7:7101/web/"},
 	} {
-		path, name := urls([]docker.Port{{Host: 8080, Bind: bind, Container: 30051, Proto: "tcp"}, {Host: 7101, Bind: bind, Container: 7100, Proto: "tcp"}}, "web")
-		if diff := cmp.Diff(want, [2]string{path, name}); diff != "" {
+		best, path := urls([]docker.Port{{Host: 8080, Bind: bind, Container: 30051, Proto: "tcp"}, {Host: 7101, Bind: bind, Container: 7100, Proto: "tcp"}}, "web")
+		if diff := cmp.Diff(want, [2]string{best, path}); diff != "" {
 			t.Errorf("%s: %s", bind, diff)
 		}
 	}
-	if path, name := urls(nil, "web"); path != "" || name != "" {
-		t.Errorf("not published: %q, %q", path, name)
+	if best, path := urls(nil, "web"); best != "" || path != "" {
+		t.Errorf("not published: %q, %q", best, path)
 	}
 }

@@ -158,15 +158,15 @@ func (o observed) service(s Served) Service {
 		}
 	}
 	if o.running() {
-		out.URL, out.HostURL = urls(o.node.Ports, s.Host)
+		out.URL, out.PathURL = urls(o.node.Ports, s.Host)
 	}
 	return out
 }
 
-// urls are where a browser of this host finds a service; empty when the gateway
-// does not publish its web port. The names of localhost are this host itself, so
-// they do for ports on its own addresses only.
-func urls(ports []docker.Port, host string) (path, name string) {
+// urls are where a browser of this host finds a service, best first; empty when
+// the gateway does not publish its web port. A name below localhost always leads
+// to the loopback; on another address there is the path alone.
+func urls(ports []docker.Port, host string) (best, path string) {
 	for _, p := range ports {
 		if p.Container != nodeapi.HTTPPort || p.Proto != "tcp" {
 			continue
@@ -178,8 +178,9 @@ func urls(ports []docker.Port, host string) (path, name string) {
 		}
 		path = "http://" + net.JoinHostPort(at, port) + "/" + host + "/"
 		if err != nil || addr.IsUnspecified() || addr.IsLoopback() {
-			name = "http://" + net.JoinHostPort(host+".localhost", port) + "/"
+			best = "http://" + net.JoinHostPort(host+".localhost", port) + "/"
 		}
+		return cmp.Or(best, path), path
 	}
-	return path, name
+	return "", ""
 }

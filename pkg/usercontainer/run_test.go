@@ -27,8 +27,8 @@ func TestRunLeadsToServices(t *testing.T) {
 		Name: "web", Gateway: on, State: Running, Image: "registry.example/team/web:v2", Address: "172.16.1.1", Connected: true,
 		Docker: "openshell-container-dev.web", Sidecar: "openshell-sidecar-dev.web", CreatedAt: &at,
 		Services: []Service{
-			{Name: "web", Port: 8080, State: "live", URL: "http://127.0.0.1:7101/web/", HostURL: "http://web.localhost:7101/"},
-			{Name: "api", Port: 9000, State: "live", URL: "http://127.0.0.1:7101/api/", HostURL: "http://api.localhost:7101/"},
+			{Name: "web", Port: 8080, State: "live", URL: "http://web.localhost:7101/", PathURL: "http://127.0.0.1:7101/web/"},
+			{Name: "api", Port: 9000, State: "live", URL: "http://api.localhost:7101/", PathURL: "http://127.0.0.1:7101/api/"},
 		},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

@@ -53,6 +53,7 @@ func (m *Manager) sidecarSpec(o observed) docker.ContainerSpec {
 		SecurityOpt:   []string{"no-new-privileges"},
 		RestartPolicy: restartPolicy,
 		StopSignal:    "SIGTERM",
+		NoHealthcheck: true, // the image's is of a node
 		LogOptions:    logOptions(),
 	}
 }

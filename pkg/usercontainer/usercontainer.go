@@ -111,8 +111,8 @@ type Service struct {
 	Port    uint16 `json:"port"`
 	State   string `json:"state,omitempty"` // live, down or conflict; empty: not known
 	Message string `json:"message,omitempty"`
-	URL     string `json:"url,omitempty"`     // http://127.0.0.1:7100/NAME/
-	HostURL string `json:"hostUrl,omitempty"` // http://NAME.localhost:7100/
+	URL     string `json:"url,omitempty"`     // http://NAME.localhost:7100/, or that by its path
+	PathURL string `json:"pathUrl,omitempty"` // http://127.0.0.1:7100/NAME/
 }
 
 // Live reports whether the gateway leads to the service.
