@@ -101,6 +101,7 @@ func TestWatchNeedsTwoLooks(t *testing.T) {
 		}
 		go Watch(t.Context(), time.Second, busy, func() { seen++ })
 		time.Sleep(20*time.Second + time.Millisecond)
+		synctest.Wait()
 		if seen != 2 {
 			t.Errorf("seen %d times, want at the 2nd and 3rd of three in a row", seen)
 		}

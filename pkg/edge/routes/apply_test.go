@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,9 @@ import (
 // fakeNginx takes sets, refuses the next ones when told to, and knows whether
 // calls overlapped.
 type fakeNginx struct {
-	takes      time.Duration
+	takes time.Duration
+
+	sync.Mutex
 	refuse     int
 	calls      int
 	running    bool
@@ -28,10 +31,14 @@ type fakeNginx struct {
 }
 
 func (f *fakeNginx) run(_ context.Context, input string) error {
+	f.Lock()
 	f.overlapped = f.overlapped || f.running
 	f.running = true
 	f.calls++
+	f.Unlock()
 	time.Sleep(f.takes) // of the bubble's clock
+	f.Lock()
+	defer f.Unlock()
 	f.running = false
 	if f.refuse > 0 {
 		f.refuse--
@@ -41,7 +48,26 @@ func (f *fakeNginx) run(_ context.Context, input string) error {
 	return nil
 }
 
-func (f *fakeNginx) stamp() any { return f.set }
+// has waits for what runs and answers what nginx has, and after how many calls.
+func (f *fakeNginx) has() (set string, calls int) {
+	synctest.Wait()
+	f.Lock()
+	defer f.Unlock()
+	return f.set, f.calls
+}
+
+// change changes what nginx has or does next.
+func (f *fakeNginx) change(how func(*fakeNginx)) {
+	f.Lock()
+	defer f.Unlock()
+	how(f)
+}
+
+func (f *fakeNginx) stamp() any {
+	f.Lock()
+	defer f.Unlock()
+	return f.set
+}
 
 func services(n int) []edge.Service {
 	return []edge.Service{{Host: fmt.Sprintf("web-%d", n), IP: netip.MustParseAddr("172.16.1.2"), Port: 80}}
@@ -74,7 +100,7 @@ func playSets(t *testing.T, plan []step, takes time.Duration) {
 	refusals := 0
 	for _, s := range plan {
 		if s.refuse {
-			nginx.refuse++
+			nginx.change(func(f *fakeNginx) { f.refuse++ })
 			refusals++
 		}
 		a.Set(services(s.set))
@@ -82,14 +108,15 @@ func playSets(t *testing.T, plan []step, takes time.Duration) {
 		synctest.Wait()
 	}
 	time.Sleep(10 * time.Minute)
-	if want := fmt.Sprintf("web-%d 172.16.1.2 80\n", plan[len(plan)-1].set); nginx.set != want {
-		t.Errorf("nginx has %q, want %q", nginx.set, want)
+	set, calls := nginx.has()
+	if want := fmt.Sprintf("web-%d 172.16.1.2 80\n", plan[len(plan)-1].set); set != want {
+		t.Errorf("nginx has %q, want %q", set, want)
 	}
 	if nginx.overlapped {
 		t.Error("two calls ran at once")
 	}
-	if nginx.calls > len(plan)+refusals {
-		t.Errorf("%d calls for %d sets, of which %d calls were refused", nginx.calls, len(plan), refusals)
+	if calls > len(plan)+refusals {
+		t.Errorf("%d calls for %d sets, of which %d calls were refused", calls, len(plan), refusals)
 	}
 	if err := a.Problem(); err != nil {
 		t.Errorf("problem %v is left", err)
@@ -106,8 +133,8 @@ func TestApplierCoalesces(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Minute)
-		if nginx.calls > 2 || !strings.HasPrefix(nginx.set, "web-999 ") {
-			t.Errorf("%d calls, last %q, want one that ran and one that was pending", nginx.calls, nginx.set)
+		if set, calls := nginx.has(); calls > 2 || !strings.HasPrefix(set, "web-999 ") {
+			t.Errorf("%d calls, last %q, want one that ran and one that was pending", calls, set)
 		}
 	})
 }
@@ -122,9 +149,8 @@ func TestApplierAppliesTheFirstSetEvenIfEmptyAndNoSetTwice(t *testing.T) {
 		go a.Loop(t.Context())
 		<-a.Applied()
 		a.Set(nil)
-		synctest.Wait()
-		if nginx.calls != 1 || nginx.set != "" {
-			t.Errorf("%d calls, set %q, want one call with an empty set", nginx.calls, nginx.set)
+		if set, calls := nginx.has(); calls != 1 || set != "" {
+			t.Errorf("%d calls, set %q, want one call with an empty set", calls, set)
 		}
 	})
 }
@@ -135,18 +161,15 @@ func TestApplierRepairsWhatOthersReplaced(t *testing.T) {
 		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
 		go a.Loop(t.Context())
 		a.Set(services(1))
-		synctest.Wait()
+		set, _ := nginx.has()
 		a.Check()
-		synctest.Wait()
-		if nginx.calls != 1 {
-			t.Errorf("%d calls, though nothing was replaced", nginx.calls)
+		if _, calls := nginx.has(); calls != 1 {
+			t.Errorf("%d calls, though nothing was replaced", calls)
 		}
-		set := nginx.set
-		nginx.set = "" // as reset-nginx does
+		nginx.change(func(f *fakeNginx) { f.set = "" }) // as reset-nginx does
 		a.Check()
-		synctest.Wait()
-		if nginx.set != set || nginx.calls != 2 {
-			t.Errorf("nginx has %q after %d calls, want %q", nginx.set, nginx.calls, set)
+		if got, calls := nginx.has(); got != set || calls != 2 {
+			t.Errorf("nginx has %q after %d calls, want %q", got, calls, set)
 		}
 	})
 }
@@ -158,24 +181,24 @@ func TestApplierBacksOff(t *testing.T) {
 		go a.Loop(t.Context())
 		a.Set(services(1))
 		time.Sleep(time.Minute)
-		if nginx.calls < 10 || nginx.calls > 20 {
-			t.Errorf("%d calls in a minute", nginx.calls)
+		_, calls := nginx.has()
+		if calls < 10 || calls > 20 {
+			t.Errorf("%d calls in a minute", calls)
 		}
 		if a.Problem() == nil {
 			t.Error("nothing says that routes are refused")
 		}
-		calls := nginx.calls
 		for n := range 1000 { // a flood does not make scripts run faster
 			a.Set(services(n))
 			time.Sleep(time.Millisecond)
 		}
-		if more := nginx.calls - calls; more > 11 {
-			t.Errorf("%d calls in a second of changes", more)
+		if _, now := nginx.has(); now-calls > 11 {
+			t.Errorf("%d calls in a second of changes", now-calls)
 		}
-		nginx.refuse = 0
+		nginx.change(func(f *fakeNginx) { f.refuse = 0 })
 		time.Sleep(10 * time.Second)
-		if !strings.HasPrefix(nginx.set, "web-999 ") || a.Problem() != nil {
-			t.Errorf("nginx has %q, problem %v", nginx.set, a.Problem())
+		if set, _ := nginx.has(); !strings.HasPrefix(set, "web-999 ") || a.Problem() != nil {
+			t.Errorf("nginx has %q, problem %v", set, a.Problem())
 		}
 	})
 }
