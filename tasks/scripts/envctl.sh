@@ -46,7 +46,7 @@ readonly arch
 
 containers=()
 while read -r id; do containers+=("$id"); done < <(docker ps --no-trunc --quiet \
-  --filter label=openshell.ai/managed-by=openshell --filter "label=openshell.ai/gateway=$environment")
+  --filter name=^openshell-cluster- --filter label=openshell.ai/managed-by=openshell --filter "label=openshell.ai/gateway=$environment")
 ((${#containers[@]} > 0)) || die "environment $environment has no gateway that runs: run \`openshell gateway start --name $environment\`"
 
 readonly work=$root/build/envctl/$environment
