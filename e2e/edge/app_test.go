@@ -136,6 +136,14 @@ func TestAppRoutesContainersWhileTheyReport(t *testing.T) {
 		t.Errorf("an event from outside the VPN: %d %s, %v", got.status, got.body, err)
 	}
 
+	// What it needs to join, it may ask for before it is in the VPN.
+	for token, status := range map[string]int{p.Token: http.StatusOK, "another": http.StatusUnauthorized} {
+		got := f.get(edgeapi.VPNConfigPath+"?container="+p.ID, http.Header{"Authorization": {"Bearer " + token}})
+		if got.status != status || strings.Contains(got.body, "PRIVATE KEY") != (status == http.StatusOK) {
+			t.Errorf("vpn-config: %d, want %d: %.200s", got.status, status, got.body)
+		}
+	}
+
 	c.copyIn(buildEcho(t), "/opt/echo")
 	c.startInside("/opt/echo 0.0.0.0:8888")
 	c.join(data)
