@@ -32,8 +32,10 @@ func TestEnvctlRestart(t *testing.T) {
 	if out, code := envctl(t, config, "restart", environment, "gateway"); code != 1 || !strings.Contains(out, "has no gateway that runs") {
 		t.Errorf("without a gateway: %d: %s", code, out)
 	}
-	labels := []string{"--label", "openshell.ai/managed-by=openshell", "--label", "openshell.ai/gateway=" + environment}
-	b, broken := newBox(t, labels...), newBox(t, labels...)
+	gateway := func(name string) *box {
+		return newBox(t, "--name", "openshell-cluster-"+name, "--label", "openshell.ai/managed-by=openshell", "--label", "openshell.ai/gateway="+environment)
+	}
+	b, broken := gateway(environment), gateway(environment+"-broken")
 	b.up()
 	if out, code := envctl(t, config, "restart", environment, "gateway"); code != 2 || strings.Count(out, "has no build key") != 2 {
 		t.Errorf("gateways that do not know the key: %d: %s", code, out)
