@@ -123,6 +123,6 @@ func (g *Gateway) ready(t testing.TB) int {
 // beside the sandboxes themselves.
 func (g *Gateway) left(t testing.TB) string {
 	t.Helper()
-	return g.Kubectl(t, "get", "pods,persistentvolumeclaims,secrets,sandboxes.openshell.ai", "--namespace", sandboxapi.Namespace,
+	return g.Kubectl(t, "get", "pods,persistentvolumeclaims,secrets,sandboxes.openshell.ai,routes.openshell.ai", "--namespace", sandboxapi.Namespace,
 		"--selector", fmt.Sprintf("%s=%s", sandboxapi.LabelManagedBy, sandboxapi.ManagedBy), "-o", "name")
 }

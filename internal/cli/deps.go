@@ -46,6 +46,7 @@ type Host interface {
 // Engine is a connected Docker Engine and what openshell does with it.
 type Engine interface {
 	bootstrap.Gateways
+	bootstrap.Edges
 	// Check examines the engine, this host and one gateway.
 	Check(ctx context.Context, name gateway.Name) ([]nodeapi.Check, error)
 	Info(ctx context.Context) (docker.Info, error)
@@ -53,6 +54,9 @@ type Engine interface {
 	Endpoint() string
 	Image(ctx context.Context, ref string) (docker.Image, error)
 	SaveImage(ctx context.Context, ref string) (io.ReadCloser, error)
+
+	// Containers are the user containers of this engine.
+	Containers() Containers
 
 	// Ensure brings a gateway up as far as a new sandbox needs it.
 	Ensure(ctx context.Context, opts bootstrap.EnsureOptions, sink bootstrap.Sink) (bootstrap.EnsureResult, error)

@@ -16,6 +16,7 @@ import (
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
+	"openshell.ai/openshell/pkg/usercontainer"
 )
 
 // fakeEngine answers from a file, so that a script can say what there is and
@@ -34,6 +35,15 @@ type fakeEngine struct {
 	Bring      string                  `json:"bring"`      // host files of a gateway that Ensure brings up
 	HostImages map[string]docker.Image `json:"hostImages"` // on the engine
 	Stored     []nodeapi.Image         `json:"stored"`     // in the gateway
+
+	Reloaded bootstrap.Reloaded `json:"reloaded"`
+	Routed   bootstrap.Routes   `json:"routed"`
+	Network  bootstrap.VPN      `json:"vpn"`
+	Inside   bool               `json:"inside"` // of VPN packages
+
+	UserContainers []usercontainer.Container `json:"userContainers"`
+	Problem        *fault.Error              `json:"problem"`  // of a list of those
+	Attached       bool                      `json:"attached"` // their output does not end
 
 	asked io.Writer
 }
@@ -190,6 +200,30 @@ func (f *fakeEngine) ImportImage(ctx context.Context, name gateway.Name, ref str
 
 func (f *fakeEngine) RemoveImages(ctx context.Context, name gateway.Name, refs []string) error {
 	return f.ask(ctx, "remove %s %s", name, strings.Join(refs, " "))
+}
+
+func (f *fakeEngine) ResetEdge(ctx context.Context, name gateway.Name, sink bootstrap.Sink) error {
+	for _, event := range f.Events {
+		sink.Event(event)
+	}
+	return f.ask(ctx, "reset %s", name)
+}
+
+func (f *fakeEngine) ReloadEdge(ctx context.Context, name gateway.Name, opts bootstrap.ReloadOptions, _ bootstrap.Sink) (bootstrap.Reloaded, error) {
+	return f.Reloaded, f.ask(ctx, "reload %s server=%s key=%q", name, opts.Server, opts.Key)
+}
+
+func (f *fakeEngine) Routes(ctx context.Context, name gateway.Name) (bootstrap.Routes, error) {
+	return f.Routed, f.ask(ctx, "routes %s", name)
+}
+
+func (f *fakeEngine) VPN(ctx context.Context, name gateway.Name) (bootstrap.VPN, error) {
+	return f.Network, f.ask(ctx, "vpn %s", name)
+}
+
+func (f *fakeEngine) VPNClient(ctx context.Context, name gateway.Name, opts bootstrap.ClientOptions) (bootstrap.ClientPackage, error) {
+	err := f.ask(ctx, "vpn client %s %s remotes=%q port=%d renew=%t", name, opts.Client, opts.Remotes, opts.Port, opts.Renew)
+	return bootstrap.ClientPackage{JSON: []byte(`{"token":"secret"}` + "\n"), Remote: "127.0.0.1:49100", Inside: f.Inside, Network: name.Resource()}, err
 }
 
 // fakeDeps are the real ones but for Docker, which is the file $FAKE, and the

@@ -28,9 +28,10 @@ func newGateway(deps *Deps) *cobra.Command {
 		&cobra.Group{ID: groupLook, Title: "Looking at it:"},
 		&cobra.Group{ID: groupInside, Title: "Working inside:"},
 	)
-	addTo(cmd, groupLife, newGatewayStart(deps, nil), newGatewayStop(deps), newGatewayDestroy(deps), newGatewayRestore(deps), newGatewaySelect(deps))
-	addTo(cmd, groupLook, newGatewayStatus(deps), newGatewayList(deps), newGatewayInfo(deps), newGatewayLogs(deps))
-	addTo(cmd, groupInside, newGatewayExec(deps), newGatewayKubectl(deps))
+	addTo(cmd, groupLife, newGatewayStart(deps, nil), newGatewayStop(deps), newGatewayDestroy(deps), newGatewayRestore(deps), newGatewaySelect(deps),
+		newGatewayReset(deps), newGatewayReload(deps))
+	addTo(cmd, groupLook, newGatewayStatus(deps), newGatewayList(deps), newGatewayInfo(deps), newGatewayLogs(deps), newGatewayRoutes(deps))
+	addTo(cmd, groupInside, newGatewayExec(deps), newGatewayKubectl(deps), newGatewayVPN(deps))
 	return cmd
 }
 

@@ -113,6 +113,9 @@ func writeStatus(w io.Writer, s bootstrap.Status) error {
 		}
 		add("node", "%s", node)
 	}
+	if s.Edge != nil {
+		add("edge", "%s", edgeWords(s))
+	}
 	for _, check := range s.Checks {
 		if !check.OK {
 			add("failing", "%s: %s", check.ID, check.Message)
@@ -122,6 +125,20 @@ func writeStatus(w io.Writer, s bootstrap.Status) error {
 		add("try", "%s", command)
 	}
 	return render.Table(w, nil, rows)
+}
+
+// edgeWords say how the edge is, and where, of one that works.
+func edgeWords(s bootstrap.Status) string {
+	e := s.Edge
+	switch {
+	case e.State != nodeapi.EdgeReady && e.Message != "":
+		return fmt.Sprintf("%s: %s", e.State, e.Message)
+	case e.State == nodeapi.EdgeReady && s.Settings != nil && s.Settings.HTTPPort == 0:
+		return fmt.Sprintf("%s, not published", e.State)
+	case e.State == nodeapi.EdgeReady && s.Settings != nil:
+		return fmt.Sprintf("%s, http port %d", e.State, s.Settings.HTTPPort)
+	}
+	return string(e.State)
 }
 
 // short is a Docker id as people write it.

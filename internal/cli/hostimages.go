@@ -43,7 +43,7 @@ func (c *creation) hostImage(ctx context.Context) (*hostImage, error) {
 	i := &hostImage{engine: engine, name: c.source.Name}
 	host := hostimage.Host{Engine: engine, Endpoint: engine.Endpoint(), Output: c.deps.Err, Step: func(string, string) func(error) { return func(error) {} }}
 	if c.output.json() {
-		c.reportDocker(&host)
+		reportDocker(c.progress, &host)
 	}
 	if i.image, err = host.Get(ctx, *c.source); err != nil {
 		i.close()
@@ -54,12 +54,12 @@ func (c *creation) hostImage(ctx context.Context) (*hostImage, error) {
 
 // reportDocker makes events of what docker writes; elsewhere it stands among
 // our lines as it is.
-func (c *creation) reportDocker(host *hostimage.Host) {
+func reportDocker(progress *steps, host *hostimage.Host) {
 	lines := &lineWriter{}
 	host.Output = lines
 	host.Step = func(name, cause string) func(error) {
-		end := c.progress.begin(name, cause)
-		lines.set(func(line string) { c.progress.detail(name, line) })
+		end := progress.begin(name, cause)
+		lines.set(func(line string) { progress.detail(name, line) })
 		return func(err error) { end(err == nil) }
 	}
 }

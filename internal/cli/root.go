@@ -41,7 +41,7 @@ on the selected one, else on "openshell".`,
 	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID(groupOther)
 	root.AddGroup(&cobra.Group{ID: groupMain, Title: "Commands:"}, &cobra.Group{ID: groupOther, Title: "Other commands:"})
-	addTo(root, groupMain, newSandbox(deps), newForward(deps), newGateway(deps), newStatus(deps), newDoctor(deps))
+	addTo(root, groupMain, newSandbox(deps), newForward(deps), newContainer(deps), newGateway(deps), newStatus(deps), newDoctor(deps))
 	addTo(root, groupOther, newCompletion(), newVersion(deps), newSSHProxy(deps))
 	return root
 }

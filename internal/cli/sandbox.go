@@ -40,7 +40,7 @@ on the selected one, else on "openshell".`,
 		&cobra.Group{ID: groupLook, Title: "Looking at it:"},
 	)
 	addTo(cmd, groupLife, newSandboxCreate(deps, nil), newSandboxStop(deps), newSandboxStart(deps), newSandboxDelete(deps))
-	addTo(cmd, groupUse, newSandboxConnect(deps), newSandboxExec(deps), newSandboxAttach(deps))
+	addTo(cmd, groupUse, newSandboxConnect(deps), newSandboxExec(deps), newSandboxAttach(deps), newSandboxExpose(deps), newSandboxUnexpose(deps))
 	addTo(cmd, groupFiles, newSandboxUpload(deps), newSandboxDownload(deps), newSandboxSSHConfig(deps), newSandboxImage(deps))
 	addTo(cmd, groupLook, newSandboxList(deps), newSandboxGet(deps), newSandboxLogs(deps))
 	return cmd

@@ -27,6 +27,7 @@ type sandboxDocument struct {
 	Resources   map[string]any    `json:"resources,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Fingerprint string            `json:"hostKeyFingerprint,omitempty"`
+	Exposed     []exposedDocument `json:"exposed,omitempty"` // of "sandbox get" alone
 }
 
 type commandDocument struct {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sort"
@@ -20,16 +21,27 @@ func newSandboxGet(deps *Deps) *cobra.Command {
 		Short: "Say how a sandbox is, and what it was made with",
 		Example: `  openshell sandbox get box
   openshell sandbox get box -o json | jq -r .status`,
-	}), v.oneSandbox(func(_ context.Context, _ *gatewayclient.Client, s *datamodelv1.Sandbox) error {
-		if v.output.json() {
-			return render.JSON(v.deps.Out, v.document(s))
+	}), v.oneSandbox(func(ctx context.Context, client *gatewayclient.Client, s *datamodelv1.Sandbox) error {
+		routes, err := exposed(ctx, client, s.GetName())
+		if err != nil {
+			return err
 		}
-		return v.writeSandbox(s)
+		web, err := v.webServer()
+		if err != nil {
+			return err
+		}
+		d := v.document(s)
+		for _, r := range routes {
+			d.Exposed = append(d.Exposed, web.document(r))
+		}
+		if v.output.json() {
+			return render.JSON(v.deps.Out, d)
+		}
+		return v.writeSandbox(s, d)
 	}))
 }
 
-func (v *sandboxVerb) writeSandbox(s *datamodelv1.Sandbox) error {
-	d := v.document(s)
+func (v *sandboxVerb) writeSandbox(s *datamodelv1.Sandbox, d sandboxDocument) error {
 	var rows [][]string
 	add := func(label, format string, args ...any) {
 		rows = append(rows, []string{label, render.Printable(fmt.Sprintf(format, args...))})
@@ -58,6 +70,9 @@ func (v *sandboxVerb) writeSandbox(s *datamodelv1.Sandbox) error {
 	}
 	for _, limit := range limits(d.Resources) {
 		add("limit", "%s", limit)
+	}
+	for _, e := range d.Exposed {
+		add("exposed", "port %d, %s", e.Port, cmp.Or(e.URL, e.Host+" (the web port is not published)"))
 	}
 	if d.Ephemeral {
 		add("kept", "until its command has ended")

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"interrupts": interrupts,
 			"eventually": eventually,
 			"gateway":    runGateway,
+			"routed":     setRoute,
 			"sandbox":    lookAtSandbox,
 			"sessions":   countSessions,
 			"signalled":  signalled,

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/gatewayclient/gatewaytest"
 )
@@ -36,7 +38,8 @@ func setUpGateways(env *testscript.Env) {
 }
 
 // runGateway is a gateway of a script: gateway start NAME [CONFIG-HOME], gateway
-// stop NAME. A second start is on the same port.
+// stop NAME. A second start is on the same port. $HTTP_PORT is that of its web
+// server.
 func runGateway(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: gateway start|stop NAME [CONFIG-HOME]")
@@ -54,6 +57,11 @@ func runGateway(ts *testscript.TestScript, neg bool, args []string) {
 		all[name] = g
 	}
 	ts.Check(g.Start())
+	if text := ts.Getenv("HTTP_PORT"); text != "" {
+		port, err := strconv.Atoi(text)
+		ts.Check(err)
+		g.SetHTTPPort(port)
+	}
 	home := ts.Getenv("XDG_CONFIG_HOME")
 	if len(args) == 3 {
 		home = ts.MkAbs(args[2])
@@ -78,6 +86,22 @@ func lookAtSandbox(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv("BOX", s.Dir())
 		ts.Setenv("KEY", s.Fingerprint())
 	}
+}
+
+// routed has the web server of the fake node fare so with a port of the sandbox
+// $ID: routed HOST PORT STATE [MESSAGE].
+func setRoute(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: routed HOST PORT STATE [MESSAGE]")
+	}
+	port, err := strconv.ParseUint(args[1], 10, 16)
+	ts.Check(err)
+	route := edgeapi.Route{Host: args[0], Kind: edgeapi.KindSandbox, OwnerID: ts.Getenv("ID"), Port: uint16(port), State: args[2], Message: strings.Join(args[3:], " ")}
+	fake, err := json.Marshal(map[string]any{"routed": map[string]any{"routes": []edgeapi.Route{route}}})
+	ts.Check(err)
+	path := ts.MkAbs("routed.json")
+	ts.Check(os.WriteFile(path, fake, 0o600))
+	ts.Setenv("FAKE", path)
 }
 
 // sessions counts what is open: sessions N [GATEWAY].

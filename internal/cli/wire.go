@@ -9,6 +9,7 @@ import (
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/hostconfig"
+	"openshell.ai/openshell/pkg/usercontainer"
 	"openshell.ai/openshell/pkg/version"
 )
 
@@ -37,6 +38,7 @@ func openStore() (*hostconfig.Store, error) {
 type connected struct {
 	*bootstrap.Manager
 	engine docker.Engine
+	store  *hostconfig.Store
 }
 
 func connect(ctx context.Context) (Engine, error) {
@@ -48,7 +50,11 @@ func connect(ctx context.Context) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connected{bootstrap.New(bootstrap.Deps{Engine: engine, Host: store, Version: version.Version}), engine}, nil
+	return connected{bootstrap.New(bootstrap.Deps{Engine: engine, Host: store, Version: version.Version}), engine, store}, nil
+}
+
+func (c connected) Containers() Containers {
+	return &usercontainer.Manager{Engine: c.engine, Host: c.store, Version: version.Version}
 }
 
 func (c connected) Endpoint() string { return c.engine.Endpoint() }

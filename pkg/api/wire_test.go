@@ -42,6 +42,13 @@ openshell.v1.PlatformEvent timestamp_ms=1:int64 source=2:string type=3:string re
 openshell.v1.SandboxStreamWarning message=1:string
 openshell.v1.GetSandboxLogsRequest sandbox_id=1:string lines=2:uint32 since_ms=3:int64 sources=4:[]string min_level=5:string
 openshell.v1.GetSandboxLogsResponse logs=1:[]openshell.v1.SandboxLogLine buffer_total=2:uint32
+openshell.v1.Route host=1:string sandbox=2:string sandbox_id=3:string port=4:uint32 created_at_ms=5:int64
+openshell.v1.ExposeSandboxPortRequest name=1:string port=2:uint32 host=3:string
+openshell.v1.ExposeSandboxPortResponse route=1:openshell.v1.Route created=2:bool
+openshell.v1.UnexposeSandboxPortRequest name=1:string port=2:uint32 host=3:string
+openshell.v1.UnexposeSandboxPortResponse removed=1:[]openshell.v1.Route
+openshell.v1.ListRoutesRequest sandbox=1:string
+openshell.v1.ListRoutesResponse routes=1:[]openshell.v1.Route
 openshell.datamodel.v1.Sandbox id=1:string name=2:string namespace=3:string spec=4:openshell.datamodel.v1.SandboxSpec status=5:openshell.datamodel.v1.SandboxStatus phase=6:enum created_at_ms=7:int64 current_policy_version=8:uint32
 openshell.datamodel.v1.SandboxSpec log_level=1:string environment=5:map[string]string template=6:openshell.datamodel.v1.SandboxTemplate policy=7:openshell.sandbox.v1.SandboxPolicy providers=8:[]string gpu=9:bool command=1001:[]string command_restart=1002:enum tty=1003:bool stdin=1004:bool ephemeral=1005:bool hold=1006:bool
 openshell.datamodel.v1.SandboxTemplate image=1:string runtime_class_name=2:string agent_socket=3:string labels=4:map[string]string annotations=5:map[string]string environment=6:map[string]string resources=7:google.protobuf.Struct volume_claim_templates=9:google.protobuf.Struct
@@ -55,7 +62,7 @@ func TestFieldNumbers(t *testing.T) {
 	for _, file := range []protoreflect.FileDescriptor{
 		openshellv1.File_openshell_v1_openshell_proto, openshellv1.File_openshell_v1_sandbox_proto,
 		openshellv1.File_openshell_v1_ssh_proto, openshellv1.File_openshell_v1_exec_proto,
-		openshellv1.File_openshell_v1_watch_proto, datamodelv1.File_openshell_datamodel_v1_datamodel_proto,
+		openshellv1.File_openshell_v1_watch_proto, openshellv1.File_openshell_v1_expose_proto, datamodelv1.File_openshell_datamodel_v1_datamodel_proto,
 	} {
 		for i := range file.Messages().Len() {
 			m := file.Messages().Get(i)
@@ -139,6 +146,7 @@ func TestMethods(t *testing.T) {
 	want := map[string]bool{
 		"Health": false, "CreateSandbox": false, "GetSandbox": false, "ListSandboxes": false, "DeleteSandbox": false, "StopSandbox": false, "StartSandbox": false,
 		"CreateSshSession": false, "RevokeSshSession": false, "ExecSandbox": true, "WatchSandbox": true, "GetSandboxLogs": false,
+		"ExposeSandboxPort": false, "UnexposeSandboxPort": false, "ListRoutes": false,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("methods and whether they stream (-want +got):\n%s", diff)

@@ -121,6 +121,7 @@ type Status struct {
 	Network      *NetworkStatus    `json:"network,omitempty"`
 	Certificates *CertStatus       `json:"certificates,omitempty"`
 	Node         *nodeapi.Status   `json:"node,omitempty"`
+	Edge         *nodeapi.Edge     `json:"edge,omitempty"` // of a node that has one
 	Checks       []nodeapi.Check   `json:"checks"`
 	Remediation  []string          `json:"remediation,omitempty"` // commands to run, best first
 }

@@ -28,6 +28,8 @@ type EngineConnector struct{ Engine docker.Engine }
 
 // Session is an open way to the Kubernetes API of a gateway.
 type Session struct {
+	Edge *nodeapi.Edge // how the edge was when it was opened; nil: the node does not say
+
 	container  string
 	kubeconfig []byte
 	stream     io.ReadWriteCloser // to the API; nil once a connection has it
@@ -59,7 +61,7 @@ func (c EngineConnector) Open(ctx context.Context, container string) (*Session, 
 		_ = stream.Close()
 		return nil, errors.New("session with the node: what it says first is not readable")
 	}
-	return &Session{container: container, kubeconfig: hello.Kubeconfig, stream: stream}, nil
+	return &Session{container: container, kubeconfig: hello.Kubeconfig, stream: stream, Edge: hello.Edge}, nil
 }
 
 func (c EngineConnector) dial(ctx context.Context, container, what string) (io.ReadWriteCloser, error) {

@@ -83,6 +83,9 @@ func (o Observed) finish(p *Plan) {
 	if p.Settings.Initialized == nil {
 		p.add(MarkInitialized, "it has not been healthy before")
 	}
+	if cause := o.edgeCause(); cause != "" && p.Action == ActionVerify {
+		p.add(RestoreEdge, "%s", cause)
+	}
 	p.add(WriteMetadata, "for clients that read files")
 	if o.NoneActive {
 		p.add(SelectGateway, "none is selected")

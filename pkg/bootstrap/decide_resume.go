@@ -160,7 +160,7 @@ func (o Observed) planNetwork(want gateway.Settings) (networkPlan, error) {
 	if o.Network != nil {
 		subnet, ok := ipv4Subnet(o.Network)
 		by, taken := takenBy(subnet, o.Ranges)
-		others := slices.ContainsFunc(o.Network.Containers, func(c string) bool { return c != o.Name.Resource() })
+		others := slices.ContainsFunc(o.Network.Containers, func(c string) bool { return c != o.Name.Resource() && !o.Name.IsSidecar(c) })
 		if ok && (!taken || others) {
 			n.subnet = subnet
 			return n, nil

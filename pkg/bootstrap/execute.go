@@ -154,12 +154,14 @@ func (r *run) do(ctx context.Context, op Op) (changed bool, err error) {
 		return true, r.writeSettings(ctx)
 	case RemoveContainer:
 		return r.removeContainer(ctx)
+	case RemoveGuests:
+		return r.removeGuests(ctx)
 	case RemoveVolume:
 		return removed(r.Engine.RemoveVolume(ctx, r.plan.Name.Resource()))
 	case ClearVolume:
 		return true, r.clearVolume(ctx, r.plan.Name, r.settings.Image.ID)
 	case RemoveNetwork:
-		return removed(r.Engine.RemoveNetwork(ctx, r.plan.Name.Resource()))
+		return r.removeNetwork(ctx)
 	case CreateNetwork:
 		return r.createNetwork(ctx)
 	case CreateVolume:
@@ -185,6 +187,8 @@ func (r *run) do(ctx context.Context, op Op) (changed bool, err error) {
 		return r.writeMetadata()
 	case SelectGateway:
 		return true, r.Host.SetActive(r.plan.Name)
+	case RestoreEdge:
+		return r.restoreEdge(ctx)
 	case RemoveHostFiles:
 		return r.removeHostFiles()
 	}

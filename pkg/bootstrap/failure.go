@@ -88,7 +88,7 @@ func (r *run) rollback(ctx context.Context) (hostFiles bool) {
 		undo("removed the volume that this run made", changed, err)
 	}
 	if m.network {
-		changed, err := removed(r.Engine.RemoveNetwork(ctx, name))
+		changed, err := r.removeNetwork(ctx)
 		undo("removed the network that this run made", changed, err)
 	}
 	if m.hostFiles && m.volume {
@@ -158,6 +158,7 @@ func stuckAt(s nodeapi.Status) string {
 	}
 	for _, c := range s.Components {
 		switch {
+		case c.Name == nodeapi.EdgeComponent: // it has its turn afterwards
 		case c.LastExit != "" && c.State != "ready":
 			parts = append(parts, fmt.Sprintf("%s is in %s after: %s", c.Name, c.State, c.LastExit))
 		case c.State == "waiting" || c.State == "running":

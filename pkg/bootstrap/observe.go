@@ -120,7 +120,7 @@ func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error 
 		early.Go(func() {
 			session, err := m.Cluster.Open(ctx, o.Container.ID)
 			if err == nil { // else it is tried again, and reported, when it is used
-				o.session = session
+				o.session, o.Edge = session, session.Edge
 			}
 		})
 	}
@@ -131,7 +131,7 @@ func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error 
 		return ctx.Err()
 	}
 	o.session.Close() // the credentials of a boot that is not over may be older than it
-	o.session = nil
+	o.session, o.Edge = nil, nil
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	status, err := m.Node.Status(ctx, o.Container.ID)

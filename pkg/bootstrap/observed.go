@@ -17,9 +17,10 @@ type Observed struct {
 	Container  *docker.Container
 	Volume     *docker.Volume
 	Network    *docker.Network
-	Helper     bool         // a helper container of an interrupted run is there
-	Active     gateway.Name // the selected gateway; empty: none, or it cannot be read
-	NoneActive bool         // none is selected
+	Guests     []docker.Container // user containers and their sidecars; looked at by verbs that take nothing else into account
+	Helper     bool               // a helper container of an interrupted run is there
+	Active     gateway.Name       // the selected gateway; empty: none, or it cannot be read
+	NoneActive bool               // none is selected
 
 	Content  Content          // of the volume
 	Settings gateway.Settings // with ContentSettings
@@ -31,7 +32,8 @@ type Observed struct {
 	Node      *nodeapi.Status // of a running container that is not healthy, when it answers
 	LastLine  string          // of the log of a container that keeps ending
 
-	session *Session // with the Kubernetes API of a healthy gateway
+	Edge    *nodeapi.Edge // of a healthy gateway, if its node says
+	session *Session      // with the Kubernetes API of a healthy gateway
 
 	Engine   *docker.Info
 	Image    *docker.Image  // the image a fresh gateway is asked to run

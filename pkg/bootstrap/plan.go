@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/gateway"
 )
 
@@ -19,6 +20,7 @@ const (
 	StopContainer    Op = "stop container"
 	WriteSettings    Op = "write settings"
 	RemoveContainer  Op = "remove container"
+	RemoveGuests     Op = "remove user containers"
 	RemoveVolume     Op = "remove volume"
 	ClearVolume      Op = "clear volume" // asides stay
 	RemoveNetwork    Op = "remove network"
@@ -34,6 +36,9 @@ const (
 	MarkInitialized  Op = "mark initialized"
 	WriteMetadata    Op = "write metadata"
 	SelectGateway    Op = "select gateway"
+	RestoreEdge      Op = "restore edge"
+	ResetEdge        Op = "reset edge"
+	ReloadEdge       Op = "reload edge"
 	RemoveHostFiles  Op = "remove host files"
 )
 
@@ -76,9 +81,10 @@ type Plan struct {
 	chosePort bool             // the port for nginx was not asked for
 	session   *Session         // with the Kubernetes API of a gateway that is healthy already
 
-	container string // id of the container that is there; empty: none
-	restarts  int    // of it, so far
-	up        bool   // it runs
+	container string             // id of the container that is there; empty: none
+	restarts  int                // of it, so far
+	up        bool               // it runs
+	guests    []docker.Container // to remove
 }
 
 func (p *Plan) add(op Op, cause string, args ...any) {

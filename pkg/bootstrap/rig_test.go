@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -58,6 +59,8 @@ type rig struct {
 	routes     []HostRange
 	away       string // an address that this host does not have
 	nodeNow    func() time.Time
+	edge       *nodeapi.Edge // nil: the image has none
+	onEdge     func(argv, env []string, out, complaint io.Writer) int
 }
 
 var fullBoot = []nodeapi.Milestone{nodeapi.Mounts, nodeapi.Containerd, nodeapi.Etcd, nodeapi.API, nodeapi.Node, nodeapi.Secrets,
@@ -226,6 +229,9 @@ func (r *rig) exec(f *dockertest.Fake, _ docker.Container, spec docker.ExecSpec)
 		_, err := spec.Stdout.Write(r.asides(f))
 		return 0, err
 	}
+	if r.onEdge != nil && spec.Argv[1] == nodeapi.CmdEdge {
+		return r.onEdge(spec.Argv[2:], spec.Env, spec.Stdout, spec.Stderr), nil
+	}
 	_, err := fmt.Fprintln(spec.Stdout, strings.Join(spec.Argv, " "))
 	return 7, err
 }
@@ -244,7 +250,7 @@ func (r *rig) Status(ctx context.Context, _ string) (nodeapi.Status, error) {
 	if r.sick != nil {
 		return nodeapi.Status{Phase: nodeapi.Degraded, Now: r.nodeNow(), Checks: []nodeapi.Check{{ID: "workload", Message: "openshell-0 is not ready"}}}, nil
 	}
-	return nodeapi.Status{Phase: nodeapi.Serving, Now: r.nodeNow(), Checks: []nodeapi.Check{{ID: "api", OK: true}}}, nil
+	return nodeapi.Status{Phase: nodeapi.Serving, Now: r.nodeNow(), Checks: []nodeapi.Check{{ID: "api", OK: true}}, Edge: r.edge}, nil
 }
 
 // Watch implements Node: a boot with its milestones.
@@ -322,7 +328,7 @@ func (r *rig) Certificate(ctx context.Context, endpoint string, b hostconfig.Bun
 func (r *rig) Connect(context.Context, *Session) (Cluster, error) { return rigCluster{r}, nil }
 
 // Open implements Connector.
-func (r *rig) Open(context.Context, string) (*Session, error) { return &Session{}, nil }
+func (r *rig) Open(context.Context, string) (*Session, error) { return &Session{Edge: r.edge}, nil }
 
 type rigCluster struct{ *rig }
 

@@ -7,6 +7,7 @@ import (
 
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // The golden file of a rule holds the plans that follow from it.
@@ -48,6 +49,12 @@ func TestPlanForEveryRule(t *testing.T) {
 				o.Ranges = append(o.Ranges, vpn)
 				n := *o.Network
 				n.Containers = []string{"web"}
+				o.Network = &n
+			}), StartOptions{}},
+			{"range taken, and none but sidecars use the network", with(stopped, func(o *Observed) {
+				o.Ranges = append(o.Ranges, vpn)
+				n := *o.Network
+				n.Containers = []string{testName.Sidecar("web")}
 				o.Network = &n
 			}), StartOptions{}},
 			{"made anew by somebody", with(stopped, func(o *Observed) { n := *o.Network; n.ID = "net2"; o.Network = &n }), StartOptions{}},
@@ -100,6 +107,18 @@ func TestPlanForEveryRule(t *testing.T) {
 			{"behind an aside, container there", asidesAlone(stopped), StartOptions{beside: true, Port: ptr(9000)}},
 			{"another was faster", stopped, StartOptions{beside: true}},
 		},
+		"edge": {
+			{"running, edge ready", with(running, edgeIs(nodeapi.EdgeReady, "")), StartOptions{}},
+			{"running, edge starting", with(running, edgeIs(nodeapi.EdgeStarting, "a reset is under way: start-vpn")), StartOptions{}},
+			{"running, edge failed", with(running, edgeIs(nodeapi.EdgeFailed, "nginx is not running")), StartOptions{}},
+			{"running, edge failed, --port 9000", with(running, edgeIs(nodeapi.EdgeFailed, "nginx is not running")), StartOptions{Port: ptr(9000)}},
+			{"degraded, edge failed", with(running, func(o *Observed) {
+				edgeIs(nodeapi.EdgeFailed, "nginx is not running")(o)
+				o.Healthy, o.Node, o.Edge = false, &nodeapi.Status{Phase: nodeapi.Degraded, Edge: o.Edge}, nil
+			}), StartOptions{}},
+			{"running, the image has no edge", running, StartOptions{}},
+			{"stopped", stopped, StartOptions{}},
+		},
 		"engine": {
 			{"rootless", with(bare(), func(o *Observed) { e := *o.Engine; e.Rootless = true; o.Engine = &e }), StartOptions{}},
 			{"windows containers", with(bare(), func(o *Observed) { e := *o.Engine; e.OS = "windows"; o.Engine = &e }), StartOptions{}},
@@ -114,6 +133,10 @@ func TestPlanForEveryRule(t *testing.T) {
 			golden(t, "rule-"+name, b.String())
 		})
 	}
+}
+
+func edgeIs(state nodeapi.EdgeState, message string) func(*Observed) {
+	return func(o *Observed) { o.Edge = &nodeapi.Edge{State: state, Message: message, Since: noon} }
 }
 
 func asidesAlone(o Observed) Observed {

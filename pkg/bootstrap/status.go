@@ -58,6 +58,9 @@ func (m *Manager) status(ctx context.Context, name gateway.Name) (Status, error)
 		return Status{}, err
 	}
 	s.Remediation = remediation(o, s.Word)
+	if s.Word == Running && s.Edge != nil && s.Edge.State == nodeapi.EdgeFailed {
+		s.Remediation = append(s.Remediation, fmt.Sprintf("openshell gateway start %s", name))
+	}
 	return s, nil
 }
 
@@ -169,7 +172,10 @@ func (m *Manager) details(ctx context.Context, o Observed, s *Status) error {
 				s.check("node-report", err)
 				return ctx.Err()
 			}
-			s.Node = &node
+			s.Node, s.Edge = &node, node.Edge
+			if e := node.Edge; e != nil {
+				s.Checks = append(s.Checks, edgeCheck(*e))
+			}
 			for _, c := range node.Checks {
 				if c.ID == "endpoint" { // the host's view of it counts
 					c.ID = "node-endpoint"
@@ -220,6 +226,11 @@ func (m *Manager) certificates(ctx context.Context, o Observed) *CertStatus {
 		return nil // the check "endpoint" says why
 	}
 	return &shown
+}
+
+// edgeCheck fails when the edge needs somebody, not while it comes up.
+func edgeCheck(e nodeapi.Edge) nodeapi.Check {
+	return nodeapi.Check{ID: "edge", OK: e.State == nodeapi.EdgeReady || e.State == nodeapi.EdgeStarting, Message: e.Message}
 }
 
 // remediation are the commands that help, best first.

@@ -126,7 +126,10 @@ func (r *run) createNetwork(ctx context.Context) (bool, error) {
 		// Another user's openshell was faster. What is there now is theirs.
 		r.made = made{}
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	return true, r.attachGuests(ctx)
 }
 
 func (r *run) createVolume(ctx context.Context) (bool, error) {

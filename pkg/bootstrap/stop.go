@@ -12,8 +12,8 @@ func (m *Manager) Stop(ctx context.Context, name gateway.Name, sink Sink) (Word,
 	return m.lockedGlance(ctx, name, sink, decideStop)
 }
 
-// Destroy implements Gateways: container, volume, network and host files go,
-// the image stays. It works in every state but foreign.
+// Destroy implements Gateways: container, user containers, volume, network and
+// host files go, the image stays. It works in every state but foreign.
 func (m *Manager) Destroy(ctx context.Context, name gateway.Name, sink Sink) (Word, error) {
 	return m.lockedGlance(ctx, name, sink, decideDestroy)
 }
@@ -28,6 +28,9 @@ func (m *Manager) lockedGlance(ctx context.Context, name gateway.Name, sink Sink
 	defer unlock()
 	o, err := m.glance(ctx, name)
 	if err != nil {
+		return Unknown, observeError(ctx, err)
+	}
+	if o.Guests, err = m.guests(ctx, name); err != nil {
 		return Unknown, observeError(ctx, err)
 	}
 	if len(o.foreign()) > 0 {
@@ -75,6 +78,9 @@ func decideDestroy(o Observed) Plan {
 		p.add(WaitRemoval, "it is being removed")
 	default:
 		p.add(RemoveContainer, "it is %s", o.Container.State)
+	}
+	if p.guests = o.Guests; len(o.Guests) > 0 {
+		p.add(RemoveGuests, "destroy")
 	}
 	if o.Volume != nil {
 		p.add(RemoveVolume, "destroy")

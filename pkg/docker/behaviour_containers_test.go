@@ -51,7 +51,7 @@ func containerBehaviours() map[string]behaviour {
 			for what, err := range map[string]error{
 				"inspect": inspect, "read": read, "exec": exec, "stream": stream, "logs": logs, "wait": wait,
 				"start": l.StartContainer(ctx, ref), "stop": l.StopContainer(ctx, ref, 0), "pause": l.PauseContainer(ctx, ref),
-				"unpause": l.UnpauseContainer(ctx, ref), "remove": l.RemoveContainer(ctx, ref),
+				"unpause": l.UnpauseContainer(ctx, ref), "remove": l.RemoveContainer(ctx, ref), "purge": l.PurgeContainer(ctx, ref),
 				"policy": l.SetRestartPolicy(ctx, ref, "no"), "write": l.WriteFile(ctx, ref, "/x", 0o600, nil),
 			} {
 				wantKind(t, what, err, "not-found")

@@ -85,7 +85,7 @@ func resourceBehaviours() map[string]behaviour {
 			if diff := cmp.Diff(map[string]string{"/var/lib/x": name}, c.Volumes); diff != "" {
 				t.Error(diff)
 			}
-			must(t, l.RemoveContainer(ctx, l.name("b")))
+			must(t, l.PurgeContainer(ctx, l.name("b")))
 			v, err := l.Volume(ctx, name)
 			if err != nil || v.Labels["whose"] != "ours" {
 				t.Errorf("volume %+v, %v", v, err)

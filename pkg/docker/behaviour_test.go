@@ -114,7 +114,7 @@ var serve = []string{"serve"}
 type behaviour func(*testing.T, lab)
 
 func runBehaviours(t *testing.T, newLab func(t *testing.T) lab) {
-	for _, table := range []map[string]behaviour{containerBehaviours(), resourceBehaviours(), contentBehaviours()} {
+	for _, table := range []map[string]behaviour{containerBehaviours(), resourceBehaviours(), contentBehaviours(), sharingBehaviours()} {
 		for _, name := range slices.Sorted(maps.Keys(table)) {
 			t.Run(name, func(t *testing.T) { table[name](t, newLab(t)) })
 		}

@@ -40,7 +40,7 @@ func classify(op string, err error) (kind Kind, port int) {
 		return InUse, 0
 	case op == opReadFile && cerrdefs.IsNotFound(err) && !has(msg, "no such container"):
 		return FileNotFound, 0
-	case has(msg, "no such exec instance") || notRunning.MatchString(msg):
+	case has(msg, "no such exec instance", "cannot join network of a non running container") || notRunning.MatchString(msg):
 		return NotRunning, 0
 	case cerrdefs.IsNotFound(err):
 		return NotFound, 0
@@ -67,7 +67,7 @@ func unanswered(err error) bool {
 
 var (
 	missingNetwork = regexp.MustCompile(`network \S+ not found`)
-	nameTaken      = regexp.MustCompile(`(network with name|volume with the name|volume name) \S+ already exists`)
+	nameTaken      = regexp.MustCompile(`(network with name|endpoint with name|volume with the name|volume name) \S+ already exists`)
 	notRunning     = regexp.MustCompile(`container \S+ is (not running|paused|restarting)`)
 )
 

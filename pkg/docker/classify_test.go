@@ -51,6 +51,8 @@ func TestMessagesOfTheEngineHaveTheirKind(t *testing.T) {
 		{"network absent", "inspect network", answer(notFound, "network openshell-cluster-x not found"), NotFound, 0},
 		{"network absent, 20.10", "inspect network", answer(notFound, "No such network: openshell-cluster-x"), NotFound, 0},
 		{"container absent", "inspect container", answer(notFound, "No such container: openshell-cluster-x"), NotFound, 0},
+		{"network of a stopped container", opStart, answer(conflict, "cannot join network of a non running container: "+id), NotRunning, 0},
+		{"on a network already", "connect to network", answer(forbidden, "endpoint with name openshell-sidecar-x.web already exists in network openshell-cluster-x"), Conflict, 0},
 		{"container absent at start", opStart, answer(notFound, "No such container: openshell-cluster-x"), NotFound, 0},
 		{"volume absent", "inspect volume", answer(notFound, "get openshell-cluster-x: no such volume"), NotFound, 0},
 		{"image absent", "create container", answer(notFound, "No such image: openshell/cluster:v1"), NotFound, 0},

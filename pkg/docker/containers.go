@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -89,8 +90,16 @@ func (d *engine) UnpauseContainer(ctx context.Context, ref string) error {
 
 // RemoveContainer joins a removal that is under way.
 func (d *engine) RemoveContainer(ctx context.Context, ref string) error {
+	return d.remove(ctx, ref, client.ContainerRemoveOptions{Force: true})
+}
+
+func (d *engine) PurgeContainer(ctx context.Context, ref string) error {
+	return d.remove(ctx, ref, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+}
+
+func (d *engine) remove(ctx context.Context, ref string, opts client.ContainerRemoveOptions) error {
 	const op = "remove container"
-	_, err := d.api.ContainerRemove(ctx, ref, client.ContainerRemoveOptions{Force: true})
+	_, err := d.api.ContainerRemove(ctx, ref, opts)
 	if err != nil && has(err.Error(), "is already in progress") {
 		return d.WaitRemoved(ctx, ref)
 	}
@@ -191,6 +200,9 @@ func inspected(in container.InspectResponse) Container {
 			c.RestartPolicy = string(container.RestartPolicyDisabled) // engines before 25 keep an empty name
 		}
 		c.Ports = published(h.PortBindings)
+		if shared, ok := strings.CutPrefix(string(h.NetworkMode), networkOf); ok {
+			c.NetworkOf = shared
+		}
 	}
 	for _, m := range in.Mounts {
 		if m.Name != "" {

@@ -25,6 +25,7 @@ type Engine interface {
 	PauseContainer(ctx context.Context, ref string) error
 	UnpauseContainer(ctx context.Context, ref string) error
 	RemoveContainer(ctx context.Context, ref string) error                   // kills a running one; keeps volumes
+	PurgeContainer(ctx context.Context, ref string) error                    // RemoveContainer, and the volumes of it that have no name
 	WaitContainer(ctx context.Context, ref string) (exitCode int, err error) // until it is not running
 	WaitRemoved(ctx context.Context, ref string) error                       // nil if absent; a dead one goes by RemoveContainer only
 	SetRestartPolicy(ctx context.Context, ref, policy string) error
@@ -45,6 +46,8 @@ type Engine interface {
 	Networks(ctx context.Context) ([]Network, error) // without Containers
 	CreateNetwork(ctx context.Context, name string, subnet netip.Prefix, labels map[string]string) error
 	RemoveNetwork(ctx context.Context, ref string) error
+	ConnectNetwork(ctx context.Context, ref, container string) error    // of a running container at once, else at its start
+	DisconnectNetwork(ctx context.Context, ref, container string) error // nil if it is not on the network
 
 	Image(ctx context.Context, ref string) (Image, error)
 	Images(ctx context.Context, labels map[string]string) ([]Image, error)
@@ -101,6 +104,7 @@ type Container struct {
 	ImageID       string // sha256:…
 	ImageRef      string // as given at creation
 	RestartPolicy string
+	NetworkOf     string            // id of the container whose network it shares; "": it has its own
 	Networks      []string          // names
 	NetworkIDs    map[string]string // name -> id the container is bound to; "" before its first start
 	Volumes       map[string]string // mount point -> volume name
@@ -127,15 +131,18 @@ type ContainerSpec struct {
 	Cmd           []string // nil: the image's
 	Env           []string
 	Network       string            // name; "none" for no network
+	NetworkOf     string            // instead: the container whose network it shares, which has to run when it starts
 	Volumes       map[string]string // mount point -> volume name
 	Tmpfs         map[string]string // mount point -> options
 	Ports         []Port
 	Devices       []string
 	CapAdd        []string
+	CapDrop       []string // "ALL": all but CapAdd
 	SecurityOpt   []string
 	PrivateCgroup bool
 	RestartPolicy string // unless-stopped, no
 	StopSignal    string
+	NoHealthcheck bool // not even the image's
 	StopTimeout   time.Duration
 	LogOptions    map[string]string // of the json-file driver
 	NanoCPUs      int64

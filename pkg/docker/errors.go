@@ -19,7 +19,7 @@ const (
 	SubnetTaken    Kind = "subnet taken"    // the range overlaps another network's
 	NoSpace        Kind = "no space"        // the engine's disk is full
 	InUse          Kind = "in use"          // the resource still has users
-	NotRunning     Kind = "not running"     // the container is not running, or is paused
+	NotRunning     Kind = "not running"     // the container, or the one whose network it shares, is not running, or is paused
 	Unreachable    Kind = "unreachable"     // no answer from the engine
 )
 

@@ -60,6 +60,19 @@ func (d *engine) RemoveNetwork(ctx context.Context, ref string) error {
 	return d.fail("remove network", ref, err)
 }
 
+func (d *engine) ConnectNetwork(ctx context.Context, ref, container string) error {
+	_, err := d.api.NetworkConnect(ctx, ref, client.NetworkConnectOptions{Container: container})
+	return d.fail("connect to network", ref, err)
+}
+
+func (d *engine) DisconnectNetwork(ctx context.Context, ref, container string) error {
+	_, err := d.api.NetworkDisconnect(ctx, ref, client.NetworkDisconnectOptions{Container: container})
+	if err != nil && has(err.Error(), "is not connected to") {
+		return nil
+	}
+	return d.fail("disconnect from network", ref, err)
+}
+
 func fromNetwork(n network.Network) Network {
 	out := Network{ID: n.ID, Name: n.Name, Labels: n.Labels, Driver: n.Driver}
 	for _, c := range n.IPAM.Config {

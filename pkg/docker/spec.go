@@ -14,20 +14,29 @@ import (
 	"github.com/moby/moby/client"
 )
 
+// networkOf begins the network mode of a container that shares another's.
+const networkOf = "container:"
+
 // createOptions translates a spec. Errors name the field.
 func createOptions(spec ContainerSpec) (client.ContainerCreateOptions, error) {
 	cfg := &container.Config{
 		Hostname: spec.Hostname, Image: spec.Image, Labels: spec.Labels, Entrypoint: spec.Entrypoint, Cmd: spec.Cmd,
 		Env: spec.Env, StopSignal: spec.StopSignal,
 	}
+	if spec.NoHealthcheck {
+		cfg.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
+	}
 	if spec.StopTimeout > 0 {
 		cfg.StopTimeout = new(seconds(spec.StopTimeout))
 	}
 	host := &container.HostConfig{
-		NetworkMode: container.NetworkMode(spec.Network), CapAdd: spec.CapAdd, SecurityOpt: spec.SecurityOpt,
+		NetworkMode: container.NetworkMode(spec.Network), CapAdd: spec.CapAdd, CapDrop: spec.CapDrop, SecurityOpt: spec.SecurityOpt,
 		Tmpfs: spec.Tmpfs, AutoRemove: spec.AutoRemove,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(spec.RestartPolicy)},
 		Resources:     container.Resources{NanoCPUs: spec.NanoCPUs, Memory: spec.Memory},
+	}
+	if spec.NetworkOf != "" {
+		host.NetworkMode = container.NetworkMode(networkOf + spec.NetworkOf)
 	}
 	if spec.LogOptions != nil {
 		host.LogConfig = container.LogConfig{Type: "json-file", Config: spec.LogOptions}

@@ -40,6 +40,10 @@ const (
 	ClockSkew    ID = "clock-skew"    // host and node disagree by over 5 minutes
 	HostFiles    ID = "host-files"    // a file under the configuration directory cannot be read or written
 
+	EdgeFailed   ID = "edge-failed"   // nginx, OpenVPN or app-gateway of a gateway does not work
+	ClientExists ID = "client-exists" // a client of the VPN has the name
+	ReloadFailed ID = "reload-failed" // a build cannot be had, is refused, or does not come up
+
 	GatewayRemote ID = "gateway-remote" // it answers not, and is not of this machine
 	GatewayError  ID = "gateway-error"  // the gateway answered with an error
 	Busy          ID = "busy"           // a limit of the gateway is reached
@@ -55,5 +59,10 @@ const (
 	ImageUnusable   ID = "image-unusable"    // of a sandbox: not there, cannot be pulled, cannot run
 	BuildFailed     ID = "build-failed"      // of a Dockerfile
 	TransferFailed  ID = "transfer-failed"   // upload or download
+	ContainerAbsent ID = "container-absent"  // there is no user container of that name
+	ContainerExists ID = "container-exists"
+	ContainerFailed ID = "container-failed" // it could not be started, or ended
+	ServiceTaken    ID = "service-taken"    // the name leads elsewhere already
 	ForwardAbsent   ID = "forward-absent"
+	RouteAbsent     ID = "route-absent" // unexpose of a port that is not exposed
 )

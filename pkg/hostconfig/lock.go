@@ -55,6 +55,12 @@ func (s *Store) LockImages(ctx context.Context, name gateway.Name, waiting func(
 	return s.lock(ctx, dirName(name)+"=images.lock", "the image store of gateway "+string(name), waiting)
 }
 
+// LockContainers is Lock for the user containers of a gateway: two commands do
+// not make and remove the same one at a time.
+func (s *Store) LockContainers(ctx context.Context, name gateway.Name, waiting func(holder string)) (unlock func(), err error) {
+	return s.lock(ctx, dirName(name)+"=containers.lock", "the containers of gateway "+string(name), waiting)
+}
+
 func (s *Store) lock(ctx context.Context, file, subject string, waiting func(holder string)) (unlock func(), err error) {
 	// Outside gateways/<name>, because Remove runs under the lock.
 	dir := filepath.Join(s.root, locksDir)

@@ -49,6 +49,7 @@ const (
 	CmdHealthcheck = "healthcheck" // exit 0 when healthy, else the failing checks on stdout
 	CmdKubectl     = "kubectl"
 	CmdVolume      = "volume" // "volume asides" | "volume set-aside NAME" | "volume restore NAME ASIDE-FOR-PRESENT": JSON on stdout
+	CmdEdge        = "edge"   // "edge COMMAND [ARGUMENT...]": becomes that command, with the environment of the edge's scripts
 )
 
 // ImportTaint is on the node from its first registration until every preloaded
@@ -117,6 +118,7 @@ type Status struct {
 	Components []Component `json:"components"`
 	Checks     []Check     `json:"checks"`
 	Failure    *Failure    `json:"failure,omitempty"`
+	Edge       *Edge       `json:"edge,omitempty"` // of an image that has one
 }
 
 // Reached is a milestone and when it came.
@@ -186,5 +188,6 @@ func AsideSettings(aside string) string {
 // Session is what a client needs to speak to the Kubernetes API over the same
 // stream.
 type Session struct {
-	Kubeconfig []byte `json:"kubeconfig"` // an administrator's, of this boot
+	Kubeconfig []byte `json:"kubeconfig"`     // an administrator's, of this boot
+	Edge       *Edge  `json:"edge,omitempty"` // as of now, of an image that has one
 }

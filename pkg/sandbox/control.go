@@ -102,6 +102,7 @@ func newMapper() apimeta.RESTMapper {
 		}
 	}
 	add(v1.GroupVersion(), "Sandbox", "sandboxes", apimeta.RESTScopeNamespace)
+	add(v1.GroupVersion(), "Route", "routes", apimeta.RESTScopeNamespace)
 	core := corev1.SchemeGroupVersion
 	add(core, "Pod", "pods", apimeta.RESTScopeNamespace)
 	add(core, "PersistentVolumeClaim", "persistentvolumeclaims", apimeta.RESTScopeNamespace)

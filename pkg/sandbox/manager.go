@@ -54,8 +54,8 @@ func NewManager(cfg Config, log *slog.Logger) (*Manager, error) {
 	return m, nil
 }
 
-// Client reads and writes at the API server itself. It knows Sandbox and the
-// kinds of core/v1.
+// Client reads and writes at the API server itself. It knows the kinds of
+// package v1 and of core/v1.
 func (m *Manager) Client() client.WithWatch { return m.client }
 
 // Knows reports whether the controller has looked at a sandbox that is to run.

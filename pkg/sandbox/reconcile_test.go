@@ -358,7 +358,9 @@ func TestRepairedMasterReachesThePod(t *testing.T) {
 func TestDeletionTakesEverythingAlong(t *testing.T) {
 	session := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "session", Namespace: sandboxapi.Namespace, Labels: labels(testID)}}
 	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: sandboxapi.Namespace, Labels: labels("other")}}
-	r := newRig(t, testSandbox(), session, other)
+	elsewhere := testSandbox()
+	elsewhere.Spec.ID = "other"
+	r := newRig(t, testSandbox(), session, other, NewRoute(testSandbox(), "shop", 8000), NewRoute(elsewhere, "others", 8000))
 	r.pass()
 	// The pod has processes to end.
 	change(r, &corev1.Pod{}, func(p *corev1.Pod) { p.Finalizers = []string{"test/running"} })
@@ -372,6 +374,10 @@ func TestDeletionTakesEverythingAlong(t *testing.T) {
 	}
 	if !r.get(&corev1.Secret{}) {
 		t.Error("the Secret went before the pod")
+	}
+	var routes v1.RouteList
+	if err := r.client.List(t.Context(), &routes); err != nil || len(routes.Items) != 1 || routes.Items[0].Name != "others" {
+		t.Errorf("routes left: %v (%v)", routes.Items, err)
 	}
 	if len(r.links.watched) > 0 {
 		t.Error("the supervisor is still connected to")

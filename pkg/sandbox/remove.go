@@ -15,7 +15,8 @@ import (
 
 // remove deletes what the sandbox owns and lets it go when all of that is gone.
 // It goes by the API's own answers: a cache may not know yet what was just made.
-// The sandbox's sessions end first, its own Secret last, with its processes.
+// The sandbox's routes and sessions end first, its own Secret last, with its
+// processes.
 func (r *reconciler) remove(ctx context.Context, s *v1.Sandbox) error {
 	if !controllerutil.ContainsFinalizer(s, finalizer) {
 		return nil
@@ -24,6 +25,9 @@ func (r *reconciler) remove(ctx context.Context, s *v1.Sandbox) error {
 	was := s.Status.DeepCopy()
 	observe(s, observation{now: r.now()})
 	if err := r.writeStatus(ctx, s, was); err != nil {
+		return err
+	}
+	if err := r.removeRoutes(ctx, s); err != nil {
 		return err
 	}
 	var secrets corev1.SecretList

@@ -99,9 +99,11 @@ build_server() {
   local start=$SECONDS
   compile . "$parts/server" "-X $version_package.Version=$version" '' ./cmd/openshell-server
   compile . "$parts/supervisor" "-X $version_package.Version=$version" '' ./cmd/openshell-sandbox
+  compile . "$parts/edge" "-X $version_package.Version=$version" '' ./cmd/app-gateway
   compile . "$parts/pause" '' '' ./deploy/pause
   report openshell-server $((SECONDS - start)) "$parts/server/openshell-server"
   report openshell-sandbox 0 "$parts/supervisor/openshell-sandbox"
+  report app-gateway 0 "$parts/edge/app-gateway"
 }
 
 # The images that pods run. The supervisor is in the server's for clusters whose
@@ -144,13 +146,16 @@ import_base() {
   report 'Debian base' $((SECONDS - start)) "$rootfs"
 }
 
+# content FILE: its fingerprint, or where it leads to: that may be nowhere here.
+content() { if [[ -L $1 ]]; then readlink "$1"; else sha256 <"$1"; fi; }
+
 # docker_build IMAGE BASE CONTEXT BUILD_ARG...: unless IMAGE was made from the same.
 docker_build() {
   local image=$1 from=$2 context=$3 inputs argument arguments=()
   shift 3
   find "$context" -type d -exec chmod 0755 {} +
   inputs=$(cd "$context" && find . ! -type d | LC_ALL=C sort | while read -r file; do
-    printf '%s %s\n' "$file" "$(sha256 <"$file")"
+    printf '%s %s\n' "$file" "$(content "$file")"
   done | { echo "$from $*"; cat; } | sha256)
   if [[ $(docker image inspect --format '{{index .Config.Labels "openshell.ai/inputs"}}' "$image" 2>/dev/null) != "$inputs" ]]; then
     for argument in "$@"; do arguments+=(--build-arg "$argument"); done
@@ -196,16 +201,22 @@ build_runtime_image() {
 build_cluster_image() {
   local start=$SECONDS
   run_mkimage index -dir "$parts/images" pause server sandbox
-  fresh_context node cni supervisor images charts manifests scripts
+  fresh_context node cni supervisor images charts manifests scripts release/app release/bin links/opt
   ln "$parts/node/openshell-node" "$context/node/"
   ln "$parts/node-cni/openshell-cni" "$context/cni/"
   ln "$parts/supervisor/openshell-sandbox" "$context/supervisor/"
   ln "$parts"/images/{pause.tar,server.tar,index.json} "$context/images/"
+  ln "$parts/edge/app-gateway" "$context/release/bin/"
+  cp -R deploy/gateway/app/. "$context/release/app/"
+  # The edge's places on the volume, under the names that its scripts know.
+  ln -s /var/lib/openshell/current/edge/gateway "$context/links/opt/gateway"
+  ln -s /opt/gateway/app "$context/links/app"
+  ln -s /var/lib/openshell/current/edge/logs "$context/links/logs"
   cp -R deploy/helm/. "$context/charts/"
   cp -R deploy/kube/manifests/. "$context/manifests/"
   cp deploy/docker/*.sh "$context/scripts/"
   cp deploy/docker/Dockerfile "$context/"
-  chmod -R go=u,go-w "$context"/{charts,manifests}
+  chmod -R go=u,go-w "$context"/{charts,manifests,release}
   chmod 0755 "$context"/scripts/*
   docker_build "$image" "$runtime_image" "$context" "VERSION=$version"
   report_image "$image" $((SECONDS - start))

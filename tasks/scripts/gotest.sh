@@ -40,7 +40,8 @@ if [[ $kind:$module == unit:. ]] && ! provide jq; then
 fi
 if [[ $kind == e2e ]]; then
   # What people use beside openshell.
-  provide ssh openssh-client && provide rsync && provide curl || die "the scenarios need ssh, rsync and curl"
+  provide ssh openssh-client && provide rsync && provide curl && provide chromium ||
+    die "the scenarios need ssh, rsync, curl and chromium"
   # Compiled before a scenario waits for it.
   go tool -modfile="$root/tools/grpcurl/go.mod" -n grpcurl >/dev/null
 fi

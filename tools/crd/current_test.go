@@ -1,4 +1,4 @@
-// Package crd_test checks what is generated from the type Sandbox.
+// Package crd_test checks what is generated from the types of resources.
 package crd_test
 
 import (
@@ -26,6 +26,7 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 	places := map[string]string{
 		"zz_generated.deepcopy.go":    "pkg/sandbox/v1",
 		"openshell.ai_sandboxes.yaml": "deploy/helm/openshell/crds",
+		"openshell.ai_routes.yaml":    "deploy/helm/openshell/crds",
 	}
 	if len(files) != len(places) {
 		t.Errorf("%d files are generated, want %d", len(files), len(places))

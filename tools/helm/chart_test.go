@@ -206,14 +206,20 @@ func TestNamespaceOfSandboxesStays(t *testing.T) {
 	}
 }
 
-func TestDefinitionOfSandboxIsInTheChart(t *testing.T) {
+func TestDefinitionsAreInTheChart(t *testing.T) {
 	chart, err := loader.Load(chartDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	crds := chart.CRDObjects()
-	if len(crds) != 1 || !strings.Contains(string(crds[0].File.Data), "name: sandboxes.openshell.ai\n") {
-		t.Errorf("%d definitions", len(crds))
+	var names []string
+	for _, crd := range chart.CRDObjects() {
+		_, name, _ := strings.Cut(string(crd.File.Data), "  name: ")
+		name, _, _ = strings.Cut(name, "\n")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"routes.openshell.ai", "sandboxes.openshell.ai"}, names); diff != "" {
+		t.Errorf("definitions (-want +got):\n%s", diff)
 	}
 }
 

@@ -113,12 +113,9 @@ func (f *Fake) CreateContainer(ctx context.Context, spec docker.ContainerSpec) (
 		if c.RestartPolicy == "" {
 			c.RestartPolicy = "no"
 		}
-		network := spec.Network
-		if network == "" {
-			network = "bridge"
+		if err := f.attach(c); err != nil {
+			return "", err
 		}
-		c.Networks = []string{network}
-		c.NetworkIDs[network] = "" // known from the first start on, as in Docker 20.10
 		for _, name := range spec.Volumes {
 			if f.volumes[name] == nil {
 				f.volumes[name] = f.newVolume(name, nil)
@@ -127,6 +124,25 @@ func (f *Fake) CreateContainer(ctx context.Context, spec docker.ContainerSpec) (
 		f.containers = append(f.containers, c)
 		return c.ID, nil
 	})
+}
+
+// attach says which network a new container is on. The lock is held.
+func (f *Fake) attach(c *container) error {
+	if of := c.spec.NetworkOf; of != "" {
+		target, err := f.get("create container", of)
+		if err != nil {
+			return err
+		}
+		c.NetworkOf = target.ID
+		return nil
+	}
+	network := c.spec.Network
+	if network == "" {
+		network = "bridge"
+	}
+	c.Networks = []string{network}
+	c.NetworkIDs[network] = "" // known from the first start on, as in Docker 20.10
+	return nil
 }
 
 func mergeLabels(image, own map[string]string) map[string]string {
@@ -166,6 +182,12 @@ func (f *Fake) start(c *container) error {
 	if c.State == docker.StateRemoving || c.State == docker.StateDead {
 		return docker.NewError(docker.Other, op, c.Name, "container is marked for removal and cannot be started")
 	}
+	if c.NetworkOf != "" {
+		if err := f.joinable(c); err != nil {
+			c.ExitCode = 128
+			return err
+		}
+	}
 	for name, id := range c.NetworkIDs {
 		if n := f.findNetwork(name); n == nil || (id != "" && n.ID != id && !builtin(name)) {
 			c.ExitCode = 128
@@ -183,6 +205,15 @@ func (f *Fake) start(c *container) error {
 	}
 	c.State, c.StartedAt, c.ExitCode, c.OOMKilled, c.byUser = docker.StateRunning, f.now, 0, false, false
 	return nil
+}
+
+// joinable reports why a container cannot share the network of another.
+func (f *Fake) joinable(c *container) error {
+	target, err := f.get("start container", c.NetworkOf)
+	if err == nil && !target.running() {
+		err = docker.NewError(docker.NotRunning, "start container", c.Name, "cannot join network of a non running container: %s", target.ID)
+	}
+	return err
 }
 
 func (f *Fake) portFree(c *container, p docker.Port) error {
@@ -283,6 +314,18 @@ func (f *Fake) UnpauseContainer(ctx context.Context, ref string) error {
 // RemoveContainer implements docker.Engine.
 func (f *Fake) RemoveContainer(ctx context.Context, ref string) error {
 	return do0(ctx, f, Call{Op: "RemoveContainer", Ref: ref}, func() error {
+		c, err := f.get("remove container", ref)
+		if err != nil {
+			return err
+		}
+		f.drop(c)
+		return nil
+	})
+}
+
+// PurgeContainer implements docker.Engine. The fake makes no volumes without names.
+func (f *Fake) PurgeContainer(ctx context.Context, ref string) error {
+	return do0(ctx, f, Call{Op: "PurgeContainer", Ref: ref}, func() error {
 		c, err := f.get("remove container", ref)
 		if err != nil {
 			return err

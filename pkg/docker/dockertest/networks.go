@@ -102,6 +102,55 @@ func (f *Fake) RemoveNetwork(ctx context.Context, ref string) error {
 	})
 }
 
+// ConnectNetwork implements docker.Engine.
+func (f *Fake) ConnectNetwork(ctx context.Context, ref, target string) error {
+	return do0(ctx, f, Call{Op: "ConnectNetwork", Ref: ref, Note: target}, func() error {
+		const op = "connect to network"
+		c, err := f.get(op, target)
+		if err != nil {
+			return err
+		}
+		n := f.findNetwork(ref)
+		if n == nil {
+			return docker.NewError(docker.NotFound, op, ref, "network %s not found", ref)
+		}
+		on := slices.Contains(c.Networks, n.Name)
+		if on && c.running() {
+			return docker.NewError(docker.Conflict, op, ref, "endpoint with name %s already exists in network %s", c.Name, n.Name)
+		}
+		if !on {
+			c.Networks = append(c.Networks, n.Name)
+			slices.Sort(c.Networks)
+			c.NetworkIDs[n.Name] = ""
+		}
+		if c.running() {
+			c.NetworkIDs[n.Name] = n.ID
+		}
+		return nil
+	})
+}
+
+// DisconnectNetwork implements docker.Engine. A container that does not run
+// leaves a network that is no more.
+func (f *Fake) DisconnectNetwork(ctx context.Context, ref, target string) error {
+	return do0(ctx, f, Call{Op: "DisconnectNetwork", Ref: ref, Note: target}, func() error {
+		const op = "disconnect from network"
+		c, err := f.get(op, target)
+		if err != nil {
+			return err
+		}
+		name := ref
+		if n := f.findNetwork(ref); n != nil {
+			name = n.Name
+		} else if c.running() || !slices.Contains(c.Networks, ref) {
+			return docker.NewError(docker.NotFound, op, ref, "network %s not found", ref)
+		}
+		c.Networks = slices.DeleteFunc(c.Networks, func(on string) bool { return on == name })
+		delete(c.NetworkIDs, name)
+		return nil
+	})
+}
+
 // DropNetwork removes a network by a user's hand, whoever uses it.
 func (f *Fake) DropNetwork(name string) {
 	f.mu.Lock()

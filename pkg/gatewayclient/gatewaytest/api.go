@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,7 @@ func (g *Gateway) DeleteSandbox(_ context.Context, r *openshellv1.DeleteSandboxR
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.sandboxes, r.GetName())
+		maps.DeleteFunc(g.routes, func(_ string, route *openshellv1.Route) bool { return route.GetSandboxId() == s.id })
 		g.order = slices.DeleteFunc(g.order, func(name string) bool { return name == r.GetName() })
 	})
 	return &openshellv1.DeleteSandboxResponse{Deleted: true}, nil

@@ -53,6 +53,8 @@ type Gateway struct {
 	order     []string
 	tokens    map[string]string // token -> id
 	made      int
+	routes    map[string]*openshellv1.Route // by host
+	httpPort  int
 }
 
 // New makes a gateway whose sandboxes keep their files under dir.
@@ -83,7 +85,7 @@ func New(name gateway.Name, dir string) (*Gateway, error) {
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
 			NextProtos: []string{"h2", "http/1.1"},
 		},
-		sandboxes: map[string]*Sandbox{}, tokens: map[string]string{},
+		sandboxes: map[string]*Sandbox{}, tokens: map[string]string{}, routes: map[string]*openshellv1.Route{},
 	}, nil
 }
 
@@ -128,7 +130,7 @@ func (g *Gateway) Endpoint() string { return "https://" + g.addr }
 func (g *Gateway) WriteFiles(configHome string) error {
 	store := hostconfig.New(filepath.Join(configHome, "openshell"))
 	port := g.certsPort()
-	_, err := store.WriteMetadata(g.Name, hostconfig.Metadata{Name: g.Name, Endpoint: g.Endpoint(), Port: port, Bind: "127.0.0.1", Version: "test"})
+	_, err := store.WriteMetadata(g.Name, hostconfig.Metadata{Name: g.Name, Endpoint: g.Endpoint(), Port: port, Bind: "127.0.0.1", HTTPPort: g.httpPort, Version: "test"})
 	_, bundleErr := store.WriteBundle(g.Name, g.Bundle)
 	return errors.Join(err, bundleErr)
 }

@@ -1,6 +1,6 @@
-// Package v1 is the Kubernetes resource Sandbox of the group openshell.ai. Its
-// copying methods and its definition in the chart are generated; a test of
-// tools/crd compares them.
+// Package v1 is the Kubernetes resources Sandbox and Route of the group
+// openshell.ai. Their copying methods and definitions in the chart are
+// generated; a test of tools/crd compares them.
 //
 // +kubebuilder:object:generate=true
 // +groupName=openshell.ai

@@ -13,7 +13,7 @@ func GroupVersion() schema.GroupVersion {
 
 // AddToScheme makes the types known to a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion(), &Sandbox{}, &SandboxList{})
+	scheme.AddKnownTypes(GroupVersion(), &Sandbox{}, &SandboxList{}, &Route{}, &RouteList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion())
 	return nil
 }

@@ -8,9 +8,14 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
+	"openshell.ai/openshell/deploy/node/internal/edgehost"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/deploy/node/internal/node"
 	"openshell.ai/openshell/deploy/node/internal/status"
@@ -79,7 +84,7 @@ func dial(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := json.NewEncoder(os.Stdout).Encode(nodeapi.Session{Kubeconfig: kubeconfig}); err != nil {
+		if err := json.NewEncoder(os.Stdout).Encode(nodeapi.Session{Kubeconfig: kubeconfig, Edge: edgeNow(ctx)}); err != nil {
 			return err
 		}
 	default:
@@ -101,6 +106,54 @@ func dial(ctx context.Context, args []string) error {
 		done <- err
 	}()
 	return <-done
+}
+
+// edgeNow is how the edge is; nil when the node does not say so at once.
+func edgeNow(ctx context.Context) *nodeapi.Edge {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	body, err := status.Get(ctx, "/v1/edge")
+	if err != nil {
+		return nil
+	}
+	defer body.Close()
+	var edge *nodeapi.Edge
+	if json.NewDecoder(body).Decode(&edge) != nil {
+		return nil
+	}
+	return edge
+}
+
+// edgeCommand becomes a command of the edge. What is in the environment already
+// wins.
+func edgeCommand(_ context.Context, args []string) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	environ, err := edgehost.Environment()
+	if err != nil {
+		return err
+	}
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(path, args, merge(os.Environ(), environ))
+}
+
+// merge adds what the environment lacks. The credentials of Kubernetes are none
+// of the edge's business.
+func merge(environ, more []string) []string {
+	out := make([]string, 0, len(environ)+len(more))
+	seen := map[string]bool{"KUBECONFIG": true}
+	for _, entry := range append(slices.Clone(environ), more...) {
+		if name, _, _ := strings.Cut(entry, "="); !seen[name] {
+			seen[name] = true
+			out = append(out, entry)
+		}
+	}
+	return out
 }
 
 // kubectl becomes kubectl.

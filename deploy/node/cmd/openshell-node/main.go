@@ -23,6 +23,7 @@ const usage = `usage: openshell-node COMMAND
   dial api                connect stdin and stdout to the Kubernetes API
   dial session            the same after a line with the credentials
   kubectl ...             kubectl with administrator's credentials
+  edge COMMAND ...        run a command with the environment of the edge's scripts
   volume asides           list the states that were set aside
   volume set-aside NAME   set the present state aside under that name
   volume restore NAME PRESENT
@@ -53,6 +54,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		nodeapi.CmdDial:        dial,
 		nodeapi.CmdKubectl:     kubectl,
 		nodeapi.CmdVolume:      volumeCommand,
+		nodeapi.CmdEdge:        edgeCommand,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

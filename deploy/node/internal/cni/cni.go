@@ -1,8 +1,10 @@
 // Package cni is a CNI plugin at the end of a pod network's chain. It grants
 // the gateway server's pods their way through the firewall before anything runs
 // in them, and takes it back before their address is free again: no other pod
-// ever has it, and nothing has to be watched or caught up with. While the node
-// boots it also lets them go first.
+// ever has it, and nothing has to be watched or caught up with. Of sandboxes it
+// writes down which address is whose, for as long as that is so: what the API
+// says of a pod may be of a former boot. While the node boots, sandboxes also
+// let the gateway go first.
 package cni
 
 import (
@@ -28,6 +30,9 @@ type Plugin struct {
 	Dir       string // remembers a file for every such pod, by the container's id; ends with the network namespace
 	Admit     func(context.Context, netip.Addr) error
 	Dismiss   func(context.Context, netip.Addr) error
+
+	Sandboxes  string // namespace of Kubernetes, whose pods' addresses are written down
+	SandboxDir string // where; see Addresses
 }
 
 // Environment is what the runtime says in environment variables.
@@ -83,11 +88,15 @@ func (p Plugin) answer(ctx context.Context, env Environment, in io.Reader) ([]by
 }
 
 func (p Plugin) add(ctx context.Context, env Environment, result []byte) error {
-	if namespaceOf(env.Args) != p.Namespace {
+	switch argument(env.Args, "K8S_POD_NAMESPACE") {
+	case p.Namespace:
+	case p.Sandboxes:
 		p.yield(ctx)
+		return p.note(env, result)
+	default:
 		return nil
 	}
-	file, err := p.file(env.Container)
+	file, err := fileOf(p.Dir, env.Container)
 	if err != nil {
 		return err
 	}
@@ -108,7 +117,10 @@ func (p Plugin) add(ctx context.Context, env Environment, result []byte) error {
 // del knows by its own file what was granted. Results that the runtime kept may
 // be of a former boot, when the address was another pod's.
 func (p Plugin) del(ctx context.Context, env Environment) error {
-	file, err := p.file(env.Container)
+	if err := p.forget(env); err != nil {
+		return err
+	}
+	file, err := fileOf(p.Dir, env.Container)
 	if err != nil {
 		return err
 	}
@@ -129,17 +141,17 @@ func (p Plugin) del(ctx context.Context, env Environment) error {
 
 var containerID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
-func (p Plugin) file(container string) (string, error) {
+func fileOf(dir, container string) (string, error) {
 	if !containerID.MatchString(container) {
 		return "", fmt.Errorf("container id %q is none", container)
 	}
-	return filepath.Join(p.Dir, container), nil
+	return filepath.Join(dir, container), nil
 }
 
-// namespaceOf is the pod's namespace in CNI_ARGS.
-func namespaceOf(args string) string {
+// argument is a value in CNI_ARGS; empty for none.
+func argument(args, key string) string {
 	for arg := range strings.SplitSeq(args, ";") {
-		if value, ok := strings.CutPrefix(arg, "K8S_POD_NAMESPACE="); ok {
+		if value, ok := strings.CutPrefix(arg, key+"="); ok {
 			return value
 		}
 	}

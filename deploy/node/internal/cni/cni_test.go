@@ -29,6 +29,7 @@ func newNode(t *testing.T) *node {
 	n := &node{t: t}
 	n.Plugin = Plugin{
 		Namespace: "openshell", Dir: t.TempDir() + "/gateway",
+		Sandboxes: "openshell-sandboxes", SandboxDir: t.TempDir() + "/sandboxes",
 		Admit: func(_ context.Context, pod netip.Addr) error {
 			n.admitted = append(n.admitted, pod.String())
 			return n.fail
@@ -44,8 +45,11 @@ func newNode(t *testing.T) *node {
 }
 
 func (n *node) run(command, container, namespace, in string) (string, error) {
+	return n.runWith(command, container, "IgnoreUnknown=1;K8S_POD_NAMESPACE="+namespace+";K8S_POD_NAME=x", in)
+}
+
+func (n *node) runWith(command, container, args, in string) (string, error) {
 	var out bytes.Buffer
-	args := "IgnoreUnknown=1;K8S_POD_NAMESPACE=" + namespace + ";K8S_POD_NAME=x"
 	err := n.Run(n.t.Context(), Environment{Command: command, Container: container, Args: args}, strings.NewReader(in), &out)
 	return out.String(), err
 }

@@ -11,6 +11,7 @@ import (
 
 	"openshell.ai/openshell/deploy/node/internal/certs"
 	"openshell.ai/openshell/deploy/node/internal/charts"
+	"openshell.ai/openshell/deploy/node/internal/exposed"
 	"openshell.ai/openshell/deploy/node/internal/images"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/deploy/node/internal/parts"
@@ -60,6 +61,11 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 		return err
 	}
 	running.Run("charts", deployer.Run)
+	exposer, err := exposed.New(config)
+	if err != nil {
+		return err
+	}
+	running.Run("routes", exposer.Run)
 	running.Run("images", func(ctx context.Context) error { return importRest(ctx, config, importer, node) })
 
 	select {

@@ -42,6 +42,7 @@ const (
 	ResolvConf       = RunDir + "/resolv.conf" // what pods get
 	LeaseDir         = "/run/cni/ipam"         // addresses of pods
 	GatewayPodDir    = "/run/cni/gateway"      // those that belong to the gateway server
+	SandboxPodDir    = "/run/cni/sandboxes"    // and those of sandboxes
 )
 
 // Kubeconfig returns the path of a component's credentials.

@@ -7,8 +7,10 @@ import (
 	"net"
 	"time"
 
+	"openshell.ai/openshell/deploy/node/internal/edgehost"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/deploy/node/internal/supervisor"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // Names of the processes.
@@ -18,6 +20,9 @@ const (
 	kubeNode     = "node"
 )
 
+// edgeGrace is for the last push of app-gateway.
+const edgeGrace = 12 * time.Second
+
 // garbageCollection trades memory for time: the node's processes allocate most
 // while they start, and a start is what people wait for. openshell-kube takes it
 // back after the boot.
@@ -25,8 +30,9 @@ const garbageCollection = "GOGC=400"
 
 // processes in the order they start. The kubelet exits when containerd does not
 // listen yet; for the API its process waits by itself, with the images imported
-// meanwhile.
-func processes(apiReadable func(context.Context) error) []supervisor.Spec {
+// meanwhile. The edge comes when edgeTurn says so, and is stopped before all
+// others.
+func processes(apiReadable, edgeTurn func(context.Context) error) []supervisor.Spec {
 	return []supervisor.Spec{
 		{
 			Name: controlPlane, Path: layout.KubeBinary, Args: []string{"control-plane"},
@@ -39,6 +45,10 @@ func processes(apiReadable func(context.Context) error) []supervisor.Spec {
 		{
 			Name: kubeNode, Path: layout.KubeBinary, Args: []string{"node"},
 			Env: []string{garbageCollection}, After: []string{containerd}, Grace: 20 * time.Second,
+		},
+		{
+			Name: nodeapi.EdgeComponent, Path: nodeapi.Binary, Args: []string{nodeapi.CmdEdge, edgehost.Entrypoint},
+			Await: edgeTurn, Grace: edgeGrace,
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"openshell.ai/openshell/deploy/node/internal/certs"
+	"openshell.ai/openshell/deploy/node/internal/edgehost"
 	"openshell.ai/openshell/deploy/node/internal/health"
 	"openshell.ai/openshell/deploy/node/internal/layout"
 	"openshell.ai/openshell/deploy/node/internal/status"
@@ -34,11 +35,11 @@ const (
 func Run(ctx context.Context) error {
 	booted := time.Now()
 	state := status.New(version.Version, Kubernetes, time.Now)
-	checks := &lateChecker{}
+	checks, edge := &lateChecker{}, edgehost.NewMonitor(edgeProcess(state))
 	serving, stopServing := context.WithCancel(context.Background())
 	defer stopServing()
 	go func() {
-		if err := status.Serve(serving, state, checks); err != nil {
+		if err := status.Serve(serving, state, checks, edge); err != nil {
 			slog.Error("the node's socket", "error", err)
 		}
 	}()
@@ -52,9 +53,15 @@ func Run(ctx context.Context) error {
 	}
 	checks.set(health.New(client, node.Name, node.IP, booted))
 
+	host := edgehost.New(node)
+	if err := host.Prepare(); err != nil { // it is tried again when its turn has come
+		slog.Error("the edge cannot be prepared", "error", err)
+	}
+
 	// The processes outlive ctx: Stop ends them in order.
-	sup := supervisor.New(processes(client.Readable), observer{state}, os.Stderr)
+	sup := supervisor.New(processes(client.Readable, edgeTurn(state, host, booted)), observer{state}, os.Stderr)
 	sup.Start(context.Background())
+	go edge.Watch(ctx, state.Edge)
 	go bootMilestones(ctx, state, checks)
 
 	<-ctx.Done()

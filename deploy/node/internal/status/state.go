@@ -118,10 +118,27 @@ func (s *State) Checked(checks []nodeapi.Check) {
 	})
 }
 
+// Edge records how the edge is. It has no part in the phase.
+func (s *State) Edge(e nodeapi.Edge) {
+	s.change(func(st *nodeapi.Status) bool {
+		if st.Phase == nodeapi.Stopping || st.Edge != nil && *st.Edge == e {
+			return false
+		}
+		if st.Edge == nil || st.Edge.State != e.State {
+			slog.Info("edge", "state", e.State, "reason", e.Message)
+		}
+		st.Edge = &e
+		return true
+	})
+}
+
 // Stopping marks the beginning of the end.
 func (s *State) Stopping() {
 	s.change(func(st *nodeapi.Status) bool {
 		st.Phase = nodeapi.Stopping
+		if st.Edge != nil {
+			st.Edge = &nodeapi.Edge{State: nodeapi.EdgeOff, Message: "the node is stopping", Since: s.now()}
+		}
 		return true
 	})
 }

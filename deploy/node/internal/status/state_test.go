@@ -88,6 +88,29 @@ func TestChangeWakesWatchers(t *testing.T) {
 	}
 }
 
+// The edge has no part in the phase, and is off while the node stops.
+func TestEdgeIsBesideThePhase(t *testing.T) {
+	s := status.New("1.0.0", "v1.36.3", clock())
+	s.Checked([]nodeapi.Check{{ID: "api", OK: true}})
+	failed := nodeapi.Edge{State: nodeapi.EdgeFailed, Message: "nginx is not running"}
+	s.Edge(failed)
+	got, changed := s.Snapshot()
+	if diff := cmp.Diff(&failed, got.Edge); diff != "" || got.Phase != nodeapi.Serving {
+		t.Errorf("phase %s: %s", got.Phase, diff)
+	}
+	s.Edge(failed)
+	select {
+	case <-changed:
+		t.Error("the same again was announced as a change")
+	default:
+	}
+	s.Stopping()
+	s.Edge(nodeapi.Edge{State: nodeapi.EdgeReady})
+	if got, _ := s.Snapshot(); got.Edge.State != nodeapi.EdgeOff {
+		t.Errorf("edge of a node that stops: %s", got.Edge.State)
+	}
+}
+
 func FuzzReport(f *testing.F) {
 	f.Add([]byte(`{"milestone":"etcd"}`))
 	f.Add([]byte(`{"failure":{"id":"x"}}`))

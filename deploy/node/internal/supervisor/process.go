@@ -81,6 +81,11 @@ func (p *process) keepRunning(ctx context.Context) {
 
 // runOnce runs the program until it ends and says how it ended.
 func (p *process) runOnce(ctx context.Context) (string, error) {
+	if p.spec.Await != nil {
+		if err := p.spec.Await(ctx); err != nil {
+			return "", err
+		}
+	}
 	outR, outW, err := os.Pipe()
 	if err != nil {
 		return "", err

@@ -25,6 +25,7 @@ type Spec struct {
 	Args  []string                    // without the program's name
 	Env   []string                    // added to the node's environment
 	After []string                    // names of processes that must be ready first
+	Await func(context.Context) error // nil: nothing; else what else to wait for before every start
 	Ready func(context.Context) error // nil: ready as soon as it runs
 	Grace time.Duration               // between SIGTERM and SIGKILL
 }

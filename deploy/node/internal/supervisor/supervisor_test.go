@@ -100,6 +100,8 @@ func TestSupervisor(t *testing.T) {
 		{Name: "second", Path: path, Args: []string{"-c", `echo '{"milestone":"etcd"}' >&3; ` + forever, "second"}, After: []string{"first"}, Grace: 5 * time.Second},
 		{Name: "stubborn", Path: path, Args: []string{"-c", `trap '' TERM; while :; do sleep 1000 & wait; done`}, Grace: 50 * time.Millisecond},
 		{Name: "crashing", Path: path, Args: crash, Ready: func(context.Context) error { return errors.New("never") }},
+		{Name: "awaiting", Path: path, Args: []string{"-c", "exit 0"}, Await: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+		{Name: "refused", Path: path, Args: []string{"-c", "exit 0"}, Await: func(context.Context) error { return errors.New("not today") }},
 		{Name: "absent", Path: filepath.Join(dir, "no-such-program")},
 	}, seen, log)
 	sup.Start(context.Background())
@@ -132,6 +134,15 @@ func TestSupervisor(t *testing.T) {
 		}
 		return false
 	})
+	// What it is to wait for says no: as good as an end, and tried again.
+	seen.wait(t, func(all []nodeapi.Component, _ []string) bool {
+		for _, c := range all {
+			if c.Name == "refused" && c.Restarts >= 2 && c.LastExit == "not today" {
+				return true
+			}
+		}
+		return false
+	})
 
 	began := time.Now()
 	sup.Stop()
@@ -144,6 +155,9 @@ func TestSupervisor(t *testing.T) {
 	}
 	if diff := cmp.Diff("second stopped\nfirst stopped\n", string(order)); diff != "" {
 		t.Error(diff)
+	}
+	if got := seen.states("awaiting"); !cmp.Equal(got, []string{"waiting", "stopped"}) {
+		t.Errorf("what is still waited for went through %v", got)
 	}
 	if !strings.Contains(log.String(), "crashing | a last line\n") {
 		t.Errorf("the log lacks the output with its component:\n%s", log)

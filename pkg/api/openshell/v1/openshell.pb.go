@@ -165,7 +165,7 @@ var File_openshell_v1_openshell_proto protoreflect.FileDescriptor
 
 const file_openshell_v1_openshell_proto_rawDesc = "" +
 	"\n" +
-	"\x1copenshell/v1/openshell.proto\x12\fopenshell.v1\x1a\x17openshell/v1/exec.proto\x1a\x1aopenshell/v1/sandbox.proto\x1a\x16openshell/v1/ssh.proto\x1a\x18openshell/v1/watch.proto\"\x0f\n" +
+	"\x1copenshell/v1/openshell.proto\x12\fopenshell.v1\x1a\x17openshell/v1/exec.proto\x1a\x19openshell/v1/expose.proto\x1a\x1aopenshell/v1/sandbox.proto\x1a\x16openshell/v1/ssh.proto\x1a\x18openshell/v1/watch.proto\"\x0f\n" +
 	"\rHealthRequest\"_\n" +
 	"\x0eHealthResponse\x123\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x1b.openshell.v1.ServiceStatusR\x06status\x12\x18\n" +
@@ -174,7 +174,8 @@ const file_openshell_v1_openshell_proto_rawDesc = "" +
 	"\x1aSERVICE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_STATUS_HEALTHY\x10\x01\x12\x1b\n" +
 	"\x17SERVICE_STATUS_DEGRADED\x10\x02\x12\x1c\n" +
-	"\x18SERVICE_STATUS_UNHEALTHY\x10\x032\x95\b\n" +
+	"\x18SERVICE_STATUS_UNHEALTHY\x10\x032\xb8\n" +
+	"\n" +
 	"\tOpenShell\x12C\n" +
 	"\x06Health\x12\x1b.openshell.v1.HealthRequest\x1a\x1c.openshell.v1.HealthResponse\x12R\n" +
 	"\rCreateSandbox\x12\".openshell.v1.CreateSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12L\n" +
@@ -188,7 +189,11 @@ const file_openshell_v1_openshell_proto_rawDesc = "" +
 	"\x10RevokeSshSession\x12%.openshell.v1.RevokeSshSessionRequest\x1a&.openshell.v1.RevokeSshSessionResponse\x12Q\n" +
 	"\vExecSandbox\x12 .openshell.v1.ExecSandboxRequest\x1a\x1e.openshell.v1.ExecSandboxEvent0\x01\x12U\n" +
 	"\fWatchSandbox\x12!.openshell.v1.WatchSandboxRequest\x1a .openshell.v1.SandboxStreamEvent0\x01\x12[\n" +
-	"\x0eGetSandboxLogs\x12#.openshell.v1.GetSandboxLogsRequest\x1a$.openshell.v1.GetSandboxLogsResponseB9Z7openshell.ai/openshell/pkg/api/openshell/v1;openshellv1b\x06proto3"
+	"\x0eGetSandboxLogs\x12#.openshell.v1.GetSandboxLogsRequest\x1a$.openshell.v1.GetSandboxLogsResponse\x12d\n" +
+	"\x11ExposeSandboxPort\x12&.openshell.v1.ExposeSandboxPortRequest\x1a'.openshell.v1.ExposeSandboxPortResponse\x12j\n" +
+	"\x13UnexposeSandboxPort\x12(.openshell.v1.UnexposeSandboxPortRequest\x1a).openshell.v1.UnexposeSandboxPortResponse\x12O\n" +
+	"\n" +
+	"ListRoutes\x12\x1f.openshell.v1.ListRoutesRequest\x1a .openshell.v1.ListRoutesResponseB9Z7openshell.ai/openshell/pkg/api/openshell/v1;openshellv1b\x06proto3"
 
 var (
 	file_openshell_v1_openshell_proto_rawDescOnce sync.Once
@@ -205,28 +210,34 @@ func file_openshell_v1_openshell_proto_rawDescGZIP() []byte {
 var file_openshell_v1_openshell_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_openshell_v1_openshell_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_openshell_v1_openshell_proto_goTypes = []any{
-	(ServiceStatus)(0),               // 0: openshell.v1.ServiceStatus
-	(*HealthRequest)(nil),            // 1: openshell.v1.HealthRequest
-	(*HealthResponse)(nil),           // 2: openshell.v1.HealthResponse
-	(*CreateSandboxRequest)(nil),     // 3: openshell.v1.CreateSandboxRequest
-	(*GetSandboxRequest)(nil),        // 4: openshell.v1.GetSandboxRequest
-	(*ListSandboxesRequest)(nil),     // 5: openshell.v1.ListSandboxesRequest
-	(*DeleteSandboxRequest)(nil),     // 6: openshell.v1.DeleteSandboxRequest
-	(*StopSandboxRequest)(nil),       // 7: openshell.v1.StopSandboxRequest
-	(*StartSandboxRequest)(nil),      // 8: openshell.v1.StartSandboxRequest
-	(*CreateSshSessionRequest)(nil),  // 9: openshell.v1.CreateSshSessionRequest
-	(*RevokeSshSessionRequest)(nil),  // 10: openshell.v1.RevokeSshSessionRequest
-	(*ExecSandboxRequest)(nil),       // 11: openshell.v1.ExecSandboxRequest
-	(*WatchSandboxRequest)(nil),      // 12: openshell.v1.WatchSandboxRequest
-	(*GetSandboxLogsRequest)(nil),    // 13: openshell.v1.GetSandboxLogsRequest
-	(*SandboxResponse)(nil),          // 14: openshell.v1.SandboxResponse
-	(*ListSandboxesResponse)(nil),    // 15: openshell.v1.ListSandboxesResponse
-	(*DeleteSandboxResponse)(nil),    // 16: openshell.v1.DeleteSandboxResponse
-	(*CreateSshSessionResponse)(nil), // 17: openshell.v1.CreateSshSessionResponse
-	(*RevokeSshSessionResponse)(nil), // 18: openshell.v1.RevokeSshSessionResponse
-	(*ExecSandboxEvent)(nil),         // 19: openshell.v1.ExecSandboxEvent
-	(*SandboxStreamEvent)(nil),       // 20: openshell.v1.SandboxStreamEvent
-	(*GetSandboxLogsResponse)(nil),   // 21: openshell.v1.GetSandboxLogsResponse
+	(ServiceStatus)(0),                  // 0: openshell.v1.ServiceStatus
+	(*HealthRequest)(nil),               // 1: openshell.v1.HealthRequest
+	(*HealthResponse)(nil),              // 2: openshell.v1.HealthResponse
+	(*CreateSandboxRequest)(nil),        // 3: openshell.v1.CreateSandboxRequest
+	(*GetSandboxRequest)(nil),           // 4: openshell.v1.GetSandboxRequest
+	(*ListSandboxesRequest)(nil),        // 5: openshell.v1.ListSandboxesRequest
+	(*DeleteSandboxRequest)(nil),        // 6: openshell.v1.DeleteSandboxRequest
+	(*StopSandboxRequest)(nil),          // 7: openshell.v1.StopSandboxRequest
+	(*StartSandboxRequest)(nil),         // 8: openshell.v1.StartSandboxRequest
+	(*CreateSshSessionRequest)(nil),     // 9: openshell.v1.CreateSshSessionRequest
+	(*RevokeSshSessionRequest)(nil),     // 10: openshell.v1.RevokeSshSessionRequest
+	(*ExecSandboxRequest)(nil),          // 11: openshell.v1.ExecSandboxRequest
+	(*WatchSandboxRequest)(nil),         // 12: openshell.v1.WatchSandboxRequest
+	(*GetSandboxLogsRequest)(nil),       // 13: openshell.v1.GetSandboxLogsRequest
+	(*ExposeSandboxPortRequest)(nil),    // 14: openshell.v1.ExposeSandboxPortRequest
+	(*UnexposeSandboxPortRequest)(nil),  // 15: openshell.v1.UnexposeSandboxPortRequest
+	(*ListRoutesRequest)(nil),           // 16: openshell.v1.ListRoutesRequest
+	(*SandboxResponse)(nil),             // 17: openshell.v1.SandboxResponse
+	(*ListSandboxesResponse)(nil),       // 18: openshell.v1.ListSandboxesResponse
+	(*DeleteSandboxResponse)(nil),       // 19: openshell.v1.DeleteSandboxResponse
+	(*CreateSshSessionResponse)(nil),    // 20: openshell.v1.CreateSshSessionResponse
+	(*RevokeSshSessionResponse)(nil),    // 21: openshell.v1.RevokeSshSessionResponse
+	(*ExecSandboxEvent)(nil),            // 22: openshell.v1.ExecSandboxEvent
+	(*SandboxStreamEvent)(nil),          // 23: openshell.v1.SandboxStreamEvent
+	(*GetSandboxLogsResponse)(nil),      // 24: openshell.v1.GetSandboxLogsResponse
+	(*ExposeSandboxPortResponse)(nil),   // 25: openshell.v1.ExposeSandboxPortResponse
+	(*UnexposeSandboxPortResponse)(nil), // 26: openshell.v1.UnexposeSandboxPortResponse
+	(*ListRoutesResponse)(nil),          // 27: openshell.v1.ListRoutesResponse
 }
 var file_openshell_v1_openshell_proto_depIdxs = []int32{
 	0,  // 0: openshell.v1.HealthResponse.status:type_name -> openshell.v1.ServiceStatus
@@ -242,20 +253,26 @@ var file_openshell_v1_openshell_proto_depIdxs = []int32{
 	11, // 10: openshell.v1.OpenShell.ExecSandbox:input_type -> openshell.v1.ExecSandboxRequest
 	12, // 11: openshell.v1.OpenShell.WatchSandbox:input_type -> openshell.v1.WatchSandboxRequest
 	13, // 12: openshell.v1.OpenShell.GetSandboxLogs:input_type -> openshell.v1.GetSandboxLogsRequest
-	2,  // 13: openshell.v1.OpenShell.Health:output_type -> openshell.v1.HealthResponse
-	14, // 14: openshell.v1.OpenShell.CreateSandbox:output_type -> openshell.v1.SandboxResponse
-	14, // 15: openshell.v1.OpenShell.GetSandbox:output_type -> openshell.v1.SandboxResponse
-	15, // 16: openshell.v1.OpenShell.ListSandboxes:output_type -> openshell.v1.ListSandboxesResponse
-	16, // 17: openshell.v1.OpenShell.DeleteSandbox:output_type -> openshell.v1.DeleteSandboxResponse
-	14, // 18: openshell.v1.OpenShell.StopSandbox:output_type -> openshell.v1.SandboxResponse
-	14, // 19: openshell.v1.OpenShell.StartSandbox:output_type -> openshell.v1.SandboxResponse
-	17, // 20: openshell.v1.OpenShell.CreateSshSession:output_type -> openshell.v1.CreateSshSessionResponse
-	18, // 21: openshell.v1.OpenShell.RevokeSshSession:output_type -> openshell.v1.RevokeSshSessionResponse
-	19, // 22: openshell.v1.OpenShell.ExecSandbox:output_type -> openshell.v1.ExecSandboxEvent
-	20, // 23: openshell.v1.OpenShell.WatchSandbox:output_type -> openshell.v1.SandboxStreamEvent
-	21, // 24: openshell.v1.OpenShell.GetSandboxLogs:output_type -> openshell.v1.GetSandboxLogsResponse
-	13, // [13:25] is the sub-list for method output_type
-	1,  // [1:13] is the sub-list for method input_type
+	14, // 13: openshell.v1.OpenShell.ExposeSandboxPort:input_type -> openshell.v1.ExposeSandboxPortRequest
+	15, // 14: openshell.v1.OpenShell.UnexposeSandboxPort:input_type -> openshell.v1.UnexposeSandboxPortRequest
+	16, // 15: openshell.v1.OpenShell.ListRoutes:input_type -> openshell.v1.ListRoutesRequest
+	2,  // 16: openshell.v1.OpenShell.Health:output_type -> openshell.v1.HealthResponse
+	17, // 17: openshell.v1.OpenShell.CreateSandbox:output_type -> openshell.v1.SandboxResponse
+	17, // 18: openshell.v1.OpenShell.GetSandbox:output_type -> openshell.v1.SandboxResponse
+	18, // 19: openshell.v1.OpenShell.ListSandboxes:output_type -> openshell.v1.ListSandboxesResponse
+	19, // 20: openshell.v1.OpenShell.DeleteSandbox:output_type -> openshell.v1.DeleteSandboxResponse
+	17, // 21: openshell.v1.OpenShell.StopSandbox:output_type -> openshell.v1.SandboxResponse
+	17, // 22: openshell.v1.OpenShell.StartSandbox:output_type -> openshell.v1.SandboxResponse
+	20, // 23: openshell.v1.OpenShell.CreateSshSession:output_type -> openshell.v1.CreateSshSessionResponse
+	21, // 24: openshell.v1.OpenShell.RevokeSshSession:output_type -> openshell.v1.RevokeSshSessionResponse
+	22, // 25: openshell.v1.OpenShell.ExecSandbox:output_type -> openshell.v1.ExecSandboxEvent
+	23, // 26: openshell.v1.OpenShell.WatchSandbox:output_type -> openshell.v1.SandboxStreamEvent
+	24, // 27: openshell.v1.OpenShell.GetSandboxLogs:output_type -> openshell.v1.GetSandboxLogsResponse
+	25, // 28: openshell.v1.OpenShell.ExposeSandboxPort:output_type -> openshell.v1.ExposeSandboxPortResponse
+	26, // 29: openshell.v1.OpenShell.UnexposeSandboxPort:output_type -> openshell.v1.UnexposeSandboxPortResponse
+	27, // 30: openshell.v1.OpenShell.ListRoutes:output_type -> openshell.v1.ListRoutesResponse
+	16, // [16:31] is the sub-list for method output_type
+	1,  // [1:16] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -267,6 +284,7 @@ func file_openshell_v1_openshell_proto_init() {
 		return
 	}
 	file_openshell_v1_exec_proto_init()
+	file_openshell_v1_expose_proto_init()
 	file_openshell_v1_sandbox_proto_init()
 	file_openshell_v1_ssh_proto_init()
 	file_openshell_v1_watch_proto_init()

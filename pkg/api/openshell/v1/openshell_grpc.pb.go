@@ -19,18 +19,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OpenShell_Health_FullMethodName           = "/openshell.v1.OpenShell/Health"
-	OpenShell_CreateSandbox_FullMethodName    = "/openshell.v1.OpenShell/CreateSandbox"
-	OpenShell_GetSandbox_FullMethodName       = "/openshell.v1.OpenShell/GetSandbox"
-	OpenShell_ListSandboxes_FullMethodName    = "/openshell.v1.OpenShell/ListSandboxes"
-	OpenShell_DeleteSandbox_FullMethodName    = "/openshell.v1.OpenShell/DeleteSandbox"
-	OpenShell_StopSandbox_FullMethodName      = "/openshell.v1.OpenShell/StopSandbox"
-	OpenShell_StartSandbox_FullMethodName     = "/openshell.v1.OpenShell/StartSandbox"
-	OpenShell_CreateSshSession_FullMethodName = "/openshell.v1.OpenShell/CreateSshSession"
-	OpenShell_RevokeSshSession_FullMethodName = "/openshell.v1.OpenShell/RevokeSshSession"
-	OpenShell_ExecSandbox_FullMethodName      = "/openshell.v1.OpenShell/ExecSandbox"
-	OpenShell_WatchSandbox_FullMethodName     = "/openshell.v1.OpenShell/WatchSandbox"
-	OpenShell_GetSandboxLogs_FullMethodName   = "/openshell.v1.OpenShell/GetSandboxLogs"
+	OpenShell_Health_FullMethodName              = "/openshell.v1.OpenShell/Health"
+	OpenShell_CreateSandbox_FullMethodName       = "/openshell.v1.OpenShell/CreateSandbox"
+	OpenShell_GetSandbox_FullMethodName          = "/openshell.v1.OpenShell/GetSandbox"
+	OpenShell_ListSandboxes_FullMethodName       = "/openshell.v1.OpenShell/ListSandboxes"
+	OpenShell_DeleteSandbox_FullMethodName       = "/openshell.v1.OpenShell/DeleteSandbox"
+	OpenShell_StopSandbox_FullMethodName         = "/openshell.v1.OpenShell/StopSandbox"
+	OpenShell_StartSandbox_FullMethodName        = "/openshell.v1.OpenShell/StartSandbox"
+	OpenShell_CreateSshSession_FullMethodName    = "/openshell.v1.OpenShell/CreateSshSession"
+	OpenShell_RevokeSshSession_FullMethodName    = "/openshell.v1.OpenShell/RevokeSshSession"
+	OpenShell_ExecSandbox_FullMethodName         = "/openshell.v1.OpenShell/ExecSandbox"
+	OpenShell_WatchSandbox_FullMethodName        = "/openshell.v1.OpenShell/WatchSandbox"
+	OpenShell_GetSandboxLogs_FullMethodName      = "/openshell.v1.OpenShell/GetSandboxLogs"
+	OpenShell_ExposeSandboxPort_FullMethodName   = "/openshell.v1.OpenShell/ExposeSandboxPort"
+	OpenShell_UnexposeSandboxPort_FullMethodName = "/openshell.v1.OpenShell/UnexposeSandboxPort"
+	OpenShell_ListRoutes_FullMethodName          = "/openshell.v1.OpenShell/ListRoutes"
 )
 
 // OpenShellClient is the client API for OpenShell service.
@@ -56,6 +59,11 @@ type OpenShellClient interface {
 	ExecSandbox(ctx context.Context, in *ExecSandboxRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExecSandboxEvent], error)
 	WatchSandbox(ctx context.Context, in *WatchSandboxRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SandboxStreamEvent], error)
 	GetSandboxLogs(ctx context.Context, in *GetSandboxLogsRequest, opts ...grpc.CallOption) (*GetSandboxLogsResponse, error)
+	// ExposeSandboxPort has the gateway's web server lead to a port of a sandbox.
+	// An addition of this gateway, as the other two of routes are.
+	ExposeSandboxPort(ctx context.Context, in *ExposeSandboxPortRequest, opts ...grpc.CallOption) (*ExposeSandboxPortResponse, error)
+	UnexposeSandboxPort(ctx context.Context, in *UnexposeSandboxPortRequest, opts ...grpc.CallOption) (*UnexposeSandboxPortResponse, error)
+	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
 }
 
 type openShellClient struct {
@@ -204,6 +212,36 @@ func (c *openShellClient) GetSandboxLogs(ctx context.Context, in *GetSandboxLogs
 	return out, nil
 }
 
+func (c *openShellClient) ExposeSandboxPort(ctx context.Context, in *ExposeSandboxPortRequest, opts ...grpc.CallOption) (*ExposeSandboxPortResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExposeSandboxPortResponse)
+	err := c.cc.Invoke(ctx, OpenShell_ExposeSandboxPort_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *openShellClient) UnexposeSandboxPort(ctx context.Context, in *UnexposeSandboxPortRequest, opts ...grpc.CallOption) (*UnexposeSandboxPortResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnexposeSandboxPortResponse)
+	err := c.cc.Invoke(ctx, OpenShell_UnexposeSandboxPort_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *openShellClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRoutesResponse)
+	err := c.cc.Invoke(ctx, OpenShell_ListRoutes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OpenShellServer is the server API for OpenShell service.
 // All implementations must embed UnimplementedOpenShellServer
 // for forward compatibility.
@@ -227,6 +265,11 @@ type OpenShellServer interface {
 	ExecSandbox(*ExecSandboxRequest, grpc.ServerStreamingServer[ExecSandboxEvent]) error
 	WatchSandbox(*WatchSandboxRequest, grpc.ServerStreamingServer[SandboxStreamEvent]) error
 	GetSandboxLogs(context.Context, *GetSandboxLogsRequest) (*GetSandboxLogsResponse, error)
+	// ExposeSandboxPort has the gateway's web server lead to a port of a sandbox.
+	// An addition of this gateway, as the other two of routes are.
+	ExposeSandboxPort(context.Context, *ExposeSandboxPortRequest) (*ExposeSandboxPortResponse, error)
+	UnexposeSandboxPort(context.Context, *UnexposeSandboxPortRequest) (*UnexposeSandboxPortResponse, error)
+	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
 	mustEmbedUnimplementedOpenShellServer()
 }
 
@@ -272,6 +315,15 @@ func (UnimplementedOpenShellServer) WatchSandbox(*WatchSandboxRequest, grpc.Serv
 }
 func (UnimplementedOpenShellServer) GetSandboxLogs(context.Context, *GetSandboxLogsRequest) (*GetSandboxLogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSandboxLogs not implemented")
+}
+func (UnimplementedOpenShellServer) ExposeSandboxPort(context.Context, *ExposeSandboxPortRequest) (*ExposeSandboxPortResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExposeSandboxPort not implemented")
+}
+func (UnimplementedOpenShellServer) UnexposeSandboxPort(context.Context, *UnexposeSandboxPortRequest) (*UnexposeSandboxPortResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnexposeSandboxPort not implemented")
+}
+func (UnimplementedOpenShellServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
 }
 func (UnimplementedOpenShellServer) mustEmbedUnimplementedOpenShellServer() {}
 func (UnimplementedOpenShellServer) testEmbeddedByValue()                   {}
@@ -496,6 +548,60 @@ func _OpenShell_GetSandboxLogs_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OpenShell_ExposeSandboxPort_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExposeSandboxPortRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpenShellServer).ExposeSandboxPort(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpenShell_ExposeSandboxPort_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpenShellServer).ExposeSandboxPort(ctx, req.(*ExposeSandboxPortRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OpenShell_UnexposeSandboxPort_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnexposeSandboxPortRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpenShellServer).UnexposeSandboxPort(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpenShell_UnexposeSandboxPort_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpenShellServer).UnexposeSandboxPort(ctx, req.(*UnexposeSandboxPortRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OpenShell_ListRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRoutesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpenShellServer).ListRoutes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpenShell_ListRoutes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpenShellServer).ListRoutes(ctx, req.(*ListRoutesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OpenShell_ServiceDesc is the grpc.ServiceDesc for OpenShell service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -542,6 +648,18 @@ var OpenShell_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSandboxLogs",
 			Handler:    _OpenShell_GetSandboxLogs_Handler,
+		},
+		{
+			MethodName: "ExposeSandboxPort",
+			Handler:    _OpenShell_ExposeSandboxPort_Handler,
+		},
+		{
+			MethodName: "UnexposeSandboxPort",
+			Handler:    _OpenShell_UnexposeSandboxPort_Handler,
+		},
+		{
+			MethodName: "ListRoutes",
+			Handler:    _OpenShell_ListRoutes_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# reload-gateway.sh
+#
+# Fetches the build server's current build, verifies it with the key that the
+# gateway was made with, switches to it and restarts app-gateway. Nothing else is
+# touched: VPN, routes and allocation stay. A build that cannot be had or does
+# not come up leaves the one that serves.
+#
+# GATEWAY_BUILD_URL says where builds are served; else it is BUILD_SERVER_IP,
+# which is the default route's gateway unless given, and BUILD_SERVER_PORT.
+set -euo pipefail
+# shellcheck source=deploy/gateway/app/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+readonly app_file=$GATEWAY_RUN/app.pid loop_file=$GATEWAY_RUN/loop.pid
+readonly public_key=$GATEWAY_STATE/build.pub
+readonly stop_seconds=${GATEWAY_STOP_GRACE:-10} answer_seconds=${GATEWAY_RELOAD_SECONDS:-10}
+
+# find_server: sets url.
+find_server() {
+  local ip=${BUILD_SERVER_IP:-} port=${BUILD_SERVER_PORT:-7180}
+  url=${GATEWAY_BUILD_URL:-}
+  [[ -z $url ]] || return 0
+  if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || ((port > 65535)); then
+    fail "BUILD_SERVER_PORT is \"$port\": give a port from 1 to 65535"
+  fi
+  [[ -n $ip ]] || ip=$(ip -json route show default | jq -r '.[0].gateway // empty')
+  [[ -n $ip ]] || fail "there is no default route: give BUILD_SERVER_IP or GATEWAY_BUILD_URL"
+  if [[ $ip == *:* ]]; then ip="[$ip]"; fi
+  url=http://$ip:$port
+}
+
+# reason: what app-gateway said last before it ended with an error.
+reason() { tail -n 1 "$work/log" | sed 's/^app-gateway: //'; }
+
+gone() { [[ $(start_time "$1") != "$2" ]]; }
+
+# restart PROGRAM: ends the app that runs now, and waits until that program
+# answers. For the marker, which it takes away, the loop starts it at once.
+restart() {
+  local before pid started
+  before=$(cat "$app_file" 2>/dev/null || true)
+  pid=$(recorded "$app_file") || pid=
+  mark "$reloading_marker" "$$"
+  if [[ -n $pid ]]; then
+    started=${before#* }
+    signal TERM "-$pid"
+    if ! await "$stop_seconds" gone "$pid" "$started"; then
+      signal KILL "-$pid"
+      await 5 gone "$pid" "$started" || return 1
+    fi
+  fi
+  "$helper" reset await-app --timeout "${answer_seconds}s" --pid-file "$app_file" --program "$1" --once --after "$before" 2>"$work/log"
+}
+
+# back: to the release that served.
+back() {
+  ln -sfn "$previous" "$GATEWAY_ROOT/.current.back"
+  mv -T "$GATEWAY_ROOT/.current.back" "$GATEWAY_ROOT/current"
+  switched=
+}
+
+# undo: whatever ends the script before the new app answers leaves the old one.
+undo() {
+  local code=$?
+  trap '' TERM INT HUP
+  if [[ -n $switched ]]; then
+    back
+    restart "$helper" || true
+  fi
+  rm -rf "$reloading_marker" "$work"
+  finish "$code"
+}
+
+[[ $stop_seconds =~ ^[0-9]{1,3}$ ]] || fail "GATEWAY_STOP_GRACE is \"$stop_seconds\": give whole seconds, 0 to 999"
+[[ $answer_seconds =~ ^[1-9][0-9]{0,2}$ ]] || fail "GATEWAY_RELOAD_SECONDS is \"$answer_seconds\": give whole seconds, 1 to 999"
+[[ -s $public_key ]] || fail "this gateway has no build key: it takes builds only with the public key at $public_key"
+find_server
+
+mkdir -p "$GATEWAY_RUN"
+exec 8>>"$GATEWAY_RUN/lifecycle.lock"
+flock -w 0.5 8 || fail "a $(cat "$GATEWAY_RUN/lifecycle.lock") is already running"
+echo reload >"$GATEWAY_RUN/lifecycle.lock"
+recorded "$loop_file" >/dev/null || fail "app-gateway is not kept running: reset the gateway"
+
+# The program that works helps, whatever becomes of the new one.
+helper=$(readlink -e "$APP_GATEWAY") || fail "there is no build at $APP_GATEWAY"
+previous=$(readlink "$GATEWAY_ROOT/current")
+switched='' work=$(mktemp -d)
+trap undo EXIT
+code=0
+fetched=$("$helper" build fetch --url "$url" --public-key "$public_key" --root "$GATEWAY_ROOT" 2>"$work/log") || code=$?
+((code == 0)) || fail "the build cannot be had from $url: $(reason)"
+
+new=$(readlink -e "$APP_GATEWAY") || new=
+app=$(recorded "$app_file") || app=
+if [[ -n $app && $(readlink "/proc/$app/exe") == "$new" ]]; then
+  # shellcheck disable=SC2016 # jq's own variable
+  ok --argjson fetched "$fetched" '$fetched | {changed: false, commit, sha256}'
+  exit 0
+fi
+switched=1
+if ! restart "$new"; then
+  why=$(reason)
+  back
+  restart "$helper" || fail "the new build does not come up ($why), and the one before neither ($(reason))"
+  fail "the new build does not come up, the one before serves again: $why"
+fi
+switched=
+# shellcheck disable=SC2016 # jq's own variable
+ok --argjson fetched "$fetched" '$fetched | {changed: true, commit, sha256}'
