@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"openshell.ai/openshell/pkg/nodeapi"
 	"openshell.ai/openshell/pkg/usercontainer"
 )
 
@@ -135,6 +136,7 @@ func TestContainers(t *testing.T) {
 	})
 	t.Run("a sidecar has a tunnel and no more", func(t *testing.T) { testSidecar(t, g) })
 	t.Run("the package is a secret", func(t *testing.T) { testPackageIsHidden(t, g) })
+	t.Run("it reaches the gateway's web server and no neighbour", func(t *testing.T) { testNeighbours(t, g, image) })
 	t.Run("a name is given once", func(t *testing.T) {
 		g.CLI(t, "container", "run", image, "--name", "web").Exits(t, 5).Says(t, "container-exists")
 		g.CLI(t, "container", "run", image, "--name", "web2", "--service", "web:8000").Exits(t, 5).Says(t, "service-taken")
@@ -171,7 +173,7 @@ func TestContainers(t *testing.T) {
 		eventually(t, joinAgain, "the container answers again", func() bool { return g.answers(t, "kept") })
 	})
 	t.Run("start gives it the keys that a reset has made", func(t *testing.T) {
-		g.CLI(t, "gateway", "reset").Exits(t, 0)
+		g.CLI(t, "gateway", "reset", "--yes").Exits(t, 0)
 		g.CLI(t, "container", "start", "web").Exits(t, 0)
 		eventually(t, joinAgain, "the container answers again", func() bool { return g.answers(t, "kept") })
 	})
@@ -254,6 +256,29 @@ func testPackageIsHidden(t *testing.T, g *Gateway) {
 			if secret == "" || strings.Contains(text, secret) {
 				t.Errorf("a secret of %d characters stands in %s", len(secret), place)
 			}
+		}
+	}
+}
+
+func testNeighbours(t *testing.T, g *Gateway, image string) {
+	g.CLI(t, "container", "run", image, "--name", "other", "--service", "other:8000").Exits(t, 0)
+	defer func() { g.CLI(t, "container", "rm", "other").Exits(t, 0) }()
+	node := g.Resource()
+	other := docker(t, "container", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", g.Name.Sidecar("other"))
+	for to, want := range map[string]bool{
+		"172.16.0.1:80":   true, // nginx, through the VPN
+		"127.0.0.1:8000":  true, // its own
+		"172.16.0.1:7100": false,
+		node + ":7100":    false,
+		fmt.Sprintf("%s:%d", node, nodeapi.APIServerPort): false,
+		fmt.Sprintf("%s:%d", node, nodeapi.GatewayPort):   false,
+		node + ":10250": false, // kubelet
+		other + ":8000": false,
+		g.containers(t)["other"].Address + ":8000": false,
+	} {
+		code, text := g.asked(t, http.MethodGet, "web.localhost", "/reach?to="+to, "")
+		if code != http.StatusOK || strings.HasPrefix(text, "yes") != want {
+			t.Errorf("%s: %d %s", to, code, text)
 		}
 	}
 }

@@ -77,6 +77,9 @@ func (w *work) do(ctx context.Context, what op) error {
 	case register:
 		return w.register(ctx)
 	case startSidecar:
+		if err := w.Engine.WriteFile(ctx, sidecar, rulesFile, rulesMode, firewall(w.o.network.Subnets)); err != nil {
+			return err
+		}
 		return w.Engine.StartContainer(ctx, sidecar)
 	case startContainer:
 		return unusable(w.o.name, w.Engine.StartContainer(ctx, user))

@@ -118,6 +118,14 @@ func (o observed) needGateway() error {
 	return notRunning(o.on, "its container is "+string(o.node.State))
 }
 
+// needNetwork reports why a container cannot join the gateway.
+func (o observed) needNetwork() error {
+	if err := o.needGateway(); err != nil || o.network != nil {
+		return err
+	}
+	return notRunning(o.on, "its network is gone")
+}
+
 func notRunning(on gateway.Name, why string) error {
 	return fault.New(fault.NotRunning, fault.ExitNotRunning, "gateway %s is not running: %s", on, why).
 		Hint("start it: `openshell gateway start %s`", on)

@@ -73,7 +73,7 @@ func (o observed) detached() bool {
 // decideRun makes the plan of a new container. What is there of an interrupted
 // run makes place for it.
 func decideRun(o observed, services []Served) (plan, error) {
-	if err := o.needGateway(); err != nil {
+	if err := o.needNetwork(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -124,7 +124,7 @@ func (o observed) takenBy(host string) *edgeapi.Route {
 // decideStart makes the plan that leads a container that was there back to what
 // it was: running, with the sidecar's network, and in the VPN.
 func decideStart(o observed) (plan, error) {
-	if err := o.needGateway(); err != nil {
+	if err := o.needNetwork(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -136,8 +136,6 @@ func decideStart(o observed) (plan, error) {
 	case o.sidecar == nil:
 		return nil, fault.New(fault.ContainerFailed, fault.ExitFailure, "container %s cannot get its network back: its sidecar was removed", o.name).
 			Hint("delete it, then run it again: `openshell container rm %s`", o.name)
-	case o.network == nil:
-		return nil, notRunning(o.on, "its network is gone")
 	}
 	var p plan
 	if up(o.user) && (o.user.State == docker.StatePaused || o.detached()) {

@@ -77,6 +77,20 @@ func TestThePackageIsAFileAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestTheSidecarKeepsTheContainerFromItsNeighbours(t *testing.T) {
+	r := newRig(t)
+	r.mustRun()
+	file, ok := r.engine.File(on.Sidecar("web"), rulesFile)
+	if !ok || !strings.Contains(string(file.Data), "udp dport 49100 accept\n") || !strings.Contains(string(file.Data), "\t\tip daddr 10.9.0.0/24 goto refuse\n\t}") ||
+		strings.Contains(string(file.Data), "{{") {
+		t.Errorf("rules: %s", file.Data)
+	}
+	script := r.engine.Spec(on.Sidecar("web")).Entrypoint[2]
+	if rules, join := strings.Index(script, "nft -f "+rulesFile), strings.Index(script, "client run "+packageFile); rules < 0 || join < rules {
+		t.Errorf("the sidecar runs %q", script)
+	}
+}
+
 func TestRunIsRefusedBeforeAnythingIsDone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		lead func(r *rig, o *Options)
@@ -92,6 +106,7 @@ func TestRunIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		"gateway of somebody else": {func(r *rig, _ *Options) {
 			r.engine.Edit(on.Resource(), func(c *docker.Container) { c.Labels = nil })
 		}, fault.Foreign, fault.ExitConflict},
+		"gateway without a network":    {func(r *rig, _ *Options) { r.engine.DropNetwork(on.Resource()) }, fault.NotRunning, fault.ExitNotRunning},
 		"edge does not answer":         {func(r *rig, _ *Options) { r.deaf = true }, fault.EdgeFailed, fault.ExitFailure},
 		"engine does not answer":       {func(r *rig, _ *Options) { r.engine.LoseAnswer("Exec", 0) }, fault.DockerUnreachable, fault.ExitUnreachable},
 		"name of another container":    {func(r *rig, _ *Options) { r.mustRun() }, fault.ContainerExists, fault.ExitConflict},
@@ -139,6 +154,7 @@ func TestAFailedRunLeavesNothing(t *testing.T) {
 		"image gone":             {func(r *rig) { r.engine.RemoveImage("registry.example/team/web:v2") }, fault.ContainerFailed},
 		"registration refused":   {func(r *rig) { r.refuses = "there are 1000 containers already" }, fault.ContainerFailed},
 		"package not written":    {func(r *rig) { r.engine.Fail("WriteFile", 1, broken) }, fault.DockerFailed},
+		"rules not written":      {func(r *rig) { r.engine.Fail("WriteFile", 2, broken) }, fault.DockerFailed},
 		"no space":               {func(r *rig) { r.engine.Fail("CreateContainer", 2, docker.NewError(docker.NoSpace, "", "", "full")) }, fault.HostUnfit},
 		"answer lost":            {func(r *rig) { r.engine.LoseAnswer("CreateContainer", 1) }, fault.DockerUnreachable},
 	} {

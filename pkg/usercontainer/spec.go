@@ -40,12 +40,12 @@ func (m *Manager) sidecarSpec(o observed) docker.ContainerSpec {
 		Hostname:   o.name, // the user's container has it as well
 		Image:      o.node.ImageID,
 		Labels:     m.labels(o.on, o.name),
-		Entrypoint: []string{edge.BuiltIn + "/bin/app-gateway", "client", "run", packageFile},
+		Entrypoint: []string{"/bin/sh", "-ec", "nft -f " + rulesFile + "\nexec " + edge.BuiltIn + "/bin/app-gateway client run " + packageFile},
 		Network:    o.on.Resource(), // where Docker's DNS knows the gateway by name
 		Tmpfs:      map[string]string{"/run": "rw,nosuid,nodev,noexec,mode=755", "/tmp": "rw,nosuid,nodev,noexec,mode=1777"},
 		CapDrop:    []string{"ALL"},
 		CapAdd: []string{
-			"NET_ADMIN", // the tunnel's interface and address
+			"NET_ADMIN", // the tunnel's interface and address, and the rules
 		},
 		Devices: []string{
 			"/dev/net/tun", // the tunnel
