@@ -87,25 +87,44 @@ func (t *Table) Stop(grace time.Duration, decide func()) {
 	decide()
 	gone := make(chan struct{})
 	t.childless = gone
-	for _, p := range t.procs {
-		if p.tty != nil {
-			kill(-p.pid, syscall.SIGHUP)
-		}
-	}
+	t.hangUp()
 	t.collect() // none left: do not wait
 	t.mu.Unlock()
 
 	kill(-1, syscall.SIGTERM)
 	kill(-1, syscall.SIGCONT)
+	late := time.After(grace)
+	// A shell that is only starting takes note of the first and then waits for a
+	// key all the same.
 	select {
 	case <-gone:
 		return
-	case <-time.After(grace):
+	case <-time.After(min(grace, hangUpAgain)):
+	}
+	t.mu.Lock()
+	t.hangUp()
+	t.mu.Unlock()
+	select {
+	case <-gone:
+		return
+	case <-late:
 	}
 	kill(-1, syscall.SIGKILL)
 	select {
 	case <-gone:
 	case <-time.After(time.Second): // one sleeps in the kernel: it ends with the namespace
+	}
+}
+
+// hangUpAgain is when what has a terminal and is still there is told once more.
+const hangUpAgain = 500 * time.Millisecond
+
+// hangUp tells what has a terminal that it is going. The caller holds the lock.
+func (t *Table) hangUp() {
+	for _, p := range t.procs {
+		if p.tty != nil {
+			kill(-p.pid, syscall.SIGHUP)
+		}
 	}
 }
 
