@@ -35,7 +35,7 @@ var runID = "-" + strconv.FormatInt(time.Now().Unix(), 10)
 const namePrefix = "e2e-"
 
 // ofARun matches names of a run, and none that a person would choose.
-var ofARun = regexp.MustCompile(`^[a-z]+ openshell-[a-z]+-` + namePrefix + `.*-([0-9]{10})$`)
+var ofARun = regexp.MustCompile(`^[a-z]+ openshell-[a-z]+-` + namePrefix + `.*-([0-9]{10})(\.[a-z0-9-]+)?$`)
 
 // newGateway names a gateway e2e-<short>-<run> and sees to it that nothing
 // of it is left when the test ends. Nothing is started.

@@ -29,7 +29,7 @@ func newGatewayDestroy(deps *Deps) *cobra.Command {
 		Use:   "destroy [NAME] [flags]",
 		Short: "Delete a gateway with all it holds",
 		Long: `Delete a gateway: its container, network, volume and files on this host, and so
-every sandbox, key and file it holds. The node image is kept.
+every sandbox, key and file it holds. User containers go with it. Images are kept.
 
 On a terminal it asks first; elsewhere it needs --yes.`,
 		Example: `  openshell gateway destroy
@@ -70,7 +70,7 @@ func (o *destroyOptions) confirm(ctx context.Context) error {
 		return fault.New(fault.NeedsYes, fault.ExitUsage, "destroying gateway %s needs a confirmation, and this is no terminal to ask on", o.on).
 			Hint("to delete the gateway with all it holds: `openshell gateway destroy %s --yes`", o.on)
 	}
-	question := fmt.Sprintf("Destroy gateway %s with its sandboxes, keys and files? [y/N] ", o.on)
+	question := fmt.Sprintf("Destroy gateway %s with its sandboxes, containers, keys and files? [y/N] ", o.on)
 	agreed, err := ask(ctx, o.deps.Streams, question)
 	if err != nil {
 		return err

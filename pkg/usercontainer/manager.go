@@ -50,7 +50,7 @@ func (m *Manager) Run(ctx context.Context, opts Options, out Progress) (name str
 			return "", asFault(ctx, err)
 		}
 	}
-	o, err := m.answered(ctx, opts.Gateway, opts.Name)
+	o, err := m.answered(ctx, opts.Gateway, opts.Name, out)
 	if err != nil {
 		return "", asFault(ctx, err)
 	}
@@ -74,7 +74,7 @@ func (m *Manager) Start(ctx context.Context, on gateway.Name, name string, out P
 		return err
 	}
 	defer unlock()
-	o, err := m.settled(ctx, on, name)
+	o, err := m.settled(ctx, on, name, out)
 	if err != nil {
 		return asFault(ctx, err)
 	}
@@ -93,7 +93,7 @@ func (m *Manager) Remove(ctx context.Context, on gateway.Name, name string, out 
 		return err
 	}
 	defer unlock()
-	o, err := m.answered(ctx, on, name)
+	o, err := m.answered(ctx, on, name, out)
 	if err != nil {
 		return asFault(ctx, err)
 	}

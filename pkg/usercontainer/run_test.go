@@ -143,6 +143,18 @@ func TestRunIsRefusedBeforeAnythingIsDone(t *testing.T) {
 	}
 }
 
+func TestRunWaitsForAnEdgeThatIsComingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.deaf = true
+		go r.later(func() { r.deaf = false })
+		r.mustRun()
+		if c := r.get(); c.State != Running || r.steps[0] != "wait for the edge" {
+			t.Errorf("%s after %v", c.State, r.steps)
+		}
+	})
+}
+
 func TestAFailedRunLeavesNothing(t *testing.T) {
 	broken := docker.NewError(docker.Other, "start container", "web", `exec: "serve": executable file not found in $PATH`)
 	for name, tc := range map[string]struct {

@@ -88,9 +88,9 @@ func (m *Manager) lastWords(ctx context.Context, ref string) string {
 
 // settled observes, and gives a container that runs the time to join by itself
 // what may just have come up.
-func (m *Manager) settled(ctx context.Context, on gateway.Name, name string) (observed, error) {
+func (m *Manager) settled(ctx context.Context, on gateway.Name, name string, out Progress) (observed, error) {
 	for deadline := time.Now().Add(settling); ; {
-		o, err := m.answered(ctx, on, name)
+		o, err := m.answered(ctx, on, name, out)
 		coming := err == nil && o.running() && o.client != nil && !o.client.Connected && up(o.user) && !o.detached() &&
 			o.sidecar.State == docker.StateRunning
 		if !coming || time.Now().After(deadline) {
@@ -104,11 +104,16 @@ func (m *Manager) settled(ctx context.Context, on gateway.Name, name string) (ob
 
 // answered observes, and waits for an edge that may be about to come up: it is
 // brought up after the rest of its gateway.
-func (m *Manager) answered(ctx context.Context, on gateway.Name, name string) (observed, error) {
-	for deadline := time.Now().Add(nodeapi.EdgePatience); ; {
+func (m *Manager) answered(ctx context.Context, on gateway.Name, name string, out Progress) (observed, error) {
+	end := func(bool) {}
+	defer func() { end(false) }()
+	for deadline, waits := time.Now().Add(nodeapi.EdgePatience), false; ; {
 		o, err := m.observe(ctx, on, name)
 		if !fault.HasID(err, fault.EdgeFailed) || time.Now().After(deadline) {
 			return o, err
+		}
+		if !waits {
+			end, waits = out.Step("wait for the edge", "app-gateway does not answer yet"), true
 		}
 		if err := pause(ctx, pollPause); err != nil {
 			return o, err

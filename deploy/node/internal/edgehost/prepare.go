@@ -85,6 +85,12 @@ func (h *Host) prepare() error {
 	return h.writeEnvironment(id)
 }
 
+// Pushed reports whether app-gateway has ended, and with it what the rest of the
+// node must not be gone for: its last push.
+func (h *Host) Pushed() bool {
+	return !recorded(filepath.Join(h.run, "loop.pid")) && !recorded(filepath.Join(h.run, "app.pid"))
+}
+
 // directory makes one, or corrects its mode.
 func directory(path string, mode fs.FileMode) error {
 	if err := os.MkdirAll(path, mode); err != nil {

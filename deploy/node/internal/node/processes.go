@@ -31,8 +31,8 @@ const garbageCollection = "GOGC=400"
 // processes in the order they start. The kubelet exits when containerd does not
 // listen yet; for the API its process waits by itself, with the images imported
 // meanwhile. The edge comes when edgeTurn says so, and is stopped before all
-// others.
-func processes(apiReadable, edgeTurn func(context.Context) error) []supervisor.Spec {
+// others, until its last push is done.
+func processes(apiReadable, edgeTurn func(context.Context) error, pushed func() bool) []supervisor.Spec {
 	return []supervisor.Spec{
 		{
 			Name: controlPlane, Path: layout.KubeBinary, Args: []string{"control-plane"},
@@ -48,7 +48,7 @@ func processes(apiReadable, edgeTurn func(context.Context) error) []supervisor.S
 		},
 		{
 			Name: nodeapi.EdgeComponent, Path: nodeapi.Binary, Args: []string{nodeapi.CmdEdge, edgehost.Entrypoint},
-			Await: edgeTurn, Grace: edgeGrace,
+			Await: edgeTurn, Grace: edgeGrace, Spent: pushed,
 		},
 	}
 }

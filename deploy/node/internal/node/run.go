@@ -59,7 +59,7 @@ func Run(ctx context.Context) error {
 	}
 
 	// The processes outlive ctx: Stop ends them in order.
-	sup := supervisor.New(processes(client.Readable, edgeTurn(state, host, booted)), observer{state}, os.Stderr)
+	sup := supervisor.New(processes(client.Readable, edgeTurn(state, host, booted), host.Pushed), observer{state}, os.Stderr)
 	sup.Start(context.Background())
 	go edge.Watch(ctx, state.Edge)
 	go bootMilestones(ctx, state, checks)

@@ -223,7 +223,22 @@ func (p *process) waitReady(ctx context.Context) error {
 
 func (p *process) stop() {
 	p.stopOnce.Do(func() { close(p.stopping) })
-	<-p.stopped
+	if p.spec.Spent == nil {
+		<-p.stopped
+		return
+	}
+	poll := time.NewTicker(probeEvery)
+	defer poll.Stop()
+	for {
+		select {
+		case <-p.stopped:
+			return
+		case <-poll.C:
+			if p.spec.Spent() {
+				return
+			}
+		}
+	}
 }
 
 // signal reaches the program's whole process group.

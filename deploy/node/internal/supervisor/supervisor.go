@@ -28,6 +28,7 @@ type Spec struct {
 	Await func(context.Context) error // nil: nothing; else what else to wait for before every start
 	Ready func(context.Context) error // nil: ready as soon as it runs
 	Grace time.Duration               // between SIGTERM and SIGKILL
+	Spent func() bool                 // nil: when it has ended; else whether the next may be stopped while it tidies up
 }
 
 // Observer is told what happens. Its methods are called from many goroutines.
@@ -71,7 +72,7 @@ func (s *Supervisor) Start(ctx context.Context) {
 }
 
 // Stop ends the processes one after the other, the last started first, and
-// waits for each.
+// waits for each: until it has ended, or for the moment until it is spent.
 func (s *Supervisor) Stop() {
 	for i := len(s.order) - 1; i >= 0; i-- {
 		s.order[i].stop()

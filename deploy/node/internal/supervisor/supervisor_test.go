@@ -98,6 +98,8 @@ func TestSupervisor(t *testing.T) {
 		{Name: "first", Path: path, Args: []string{"-c", forever, "first"}, Grace: 5 * time.Second,
 			Ready: func(context.Context) error { _, err := os.Stat(gate); return err }},
 		{Name: "second", Path: path, Args: []string{"-c", `echo '{"milestone":"etcd"}' >&3; ` + forever, "second"}, After: []string{"first"}, Grace: 5 * time.Second},
+		{Name: "tidying", Path: path, Args: []string{"-c", `trap 'until grep -q first ` + dir + `/order; do sleep 0.01; done; echo "$0 stopped" >> ` + dir + `/order; exit 0' TERM; while :; do sleep 1000 & wait; done`, "tidying"},
+			Grace: 5 * time.Second, Spent: func() bool { return true }},
 		{Name: "stubborn", Path: path, Args: []string{"-c", `trap '' TERM; while :; do sleep 1000 & wait; done`}, Grace: 50 * time.Millisecond},
 		{Name: "crashing", Path: path, Args: crash, Ready: func(context.Context) error { return errors.New("never") }},
 		{Name: "awaiting", Path: path, Args: []string{"-c", "exit 0"}, Await: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
@@ -153,7 +155,7 @@ func TestSupervisor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("second stopped\nfirst stopped\n", string(order)); diff != "" {
+	if diff := cmp.Diff("second stopped\nfirst stopped\ntidying stopped\n", string(order)); diff != "" {
 		t.Error(diff)
 	}
 	if got := seen.states("awaiting"); !cmp.Equal(got, []string{"waiting", "stopped"}) {
