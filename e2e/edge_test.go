@@ -92,6 +92,12 @@ func TestEdge(t *testing.T) {
 			same(t)
 		})
 	}
+	t.Run("OpenVPN is killed, and the node restores it by itself", func(t *testing.T) {
+		g.end(t, "openvpn.pid")
+		eventually(t, 10*time.Second, "it is known to have failed", func() bool { return g.Running(t).Edge.State == nodeapi.EdgeFailed })
+		eventually(t, time.Minute, "it is ready again", func() bool { return g.Running(t).Edge.State == nodeapi.EdgeReady })
+		same(t)
+	})
 	t.Run("app-gateway is killed and comes back", func(t *testing.T) {
 		g.end(t, "app.pid")
 		if s := g.Running(t); s.Edge.State == nodeapi.EdgeFailed {

@@ -61,7 +61,11 @@ func Run(ctx context.Context) error {
 	// The processes outlive ctx: Stop ends them in order.
 	sup := supervisor.New(processes(client.Readable, edgeTurn(state, host, booted), host.Pushed), observer{state}, os.Stderr)
 	sup.Start(context.Background())
-	go edge.Watch(ctx, state.Edge)
+	healer := edgehost.NewHealer(func() { sup.Restart(nodeapi.EdgeComponent) })
+	go edge.Watch(ctx, func(seen nodeapi.Edge) {
+		state.Edge(seen)
+		healer.See(seen)
+	})
 	go bootMilestones(ctx, state, checks)
 
 	<-ctx.Done()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"openshell.ai/openshell/pkg/nodeapi"
@@ -70,6 +71,10 @@ func (s *Supervisor) Start(ctx context.Context) {
 		}()
 	}
 }
+
+// Restart ends a process, gently, that is started again as one that ended by
+// itself.
+func (s *Supervisor) Restart(name string) { s.procs[name].signal(syscall.SIGTERM) }
 
 // Stop ends the processes one after the other, the last started first, and
 // waits for each: until it has ended, or for the moment until it is spent.
