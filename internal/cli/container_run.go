@@ -49,7 +49,7 @@ until it is deleted.`,
 	})
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&o.Options.Name, "name", "", "the container's `name` (default: after the image)")
+	flags.StringVar(&o.Name, "name", "", "the container's `name` (default: after the image)")
 	serviceFlag(flags, &o.Services, "a service of the container: its name and its port; may be repeated")
 	envFlag(flags, o.env, deps.Env, "environment of the container: NAME=VALUE, or NAME for the value here; may be repeated")
 	publishFlag(flags)
@@ -82,7 +82,7 @@ func (o *containerRunOptions) complete(cmd *cobra.Command, args []string) error 
 	}
 	o.Image, o.Gateway = images[0], o.on
 	if cmd.Flags().Changed("name") {
-		if err := usercontainer.CheckName(o.Options.Name); err != nil {
+		if err := usercontainer.CheckName(o.Name); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ func answer(w http.ResponseWriter, status int, doc any) {
 // endpoint answers one method with a document.
 func (a *App) endpoint(method string, handle func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
+		if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
 			w.Header().Set("Allow", method)
 			refuse(w, http.StatusMethodNotAllowed, "the method is "+method)
 			return

@@ -80,7 +80,7 @@ func (s Settings) checkFiles() error {
 		{"NGINX_CONFIG", s.Live}, {"GATEWAY_RUN", s.Run}, {"LOG_FILE", s.Log}, {"GATEWAY_TLS_CERT", s.TLSCert}, {"GATEWAY_TLS_KEY", s.TLSKey},
 	} {
 		optional := strings.HasPrefix(file.variable, "GATEWAY_TLS_")
-		if !plainPath.MatchString(file.path) && !(optional && file.path == "") {
+		if !plainPath.MatchString(file.path) && (!optional || file.path != "") {
 			return fmt.Errorf("%s is or leads to %q: give an absolute path of letters, digits, '.', '_' and '-'", file.variable, file.path)
 		}
 	}

@@ -52,11 +52,11 @@ func DecodeSandboxes(data []byte) ([]edge.SandboxRoute, error) {
 		if err := checkSandbox(route); err != nil {
 			return nil, fmt.Errorf("route %d: %w", i+1, err)
 		}
-		if k := (key{route.Host, route.ID}); seen[k] {
+		k := key{route.Host, route.ID}
+		if seen[k] {
 			return nil, fmt.Errorf("route %d: name %q is there twice for sandbox %q", i+1, route.Host, route.ID)
-		} else {
-			seen[k] = true
 		}
+		seen[k] = true
 	}
 	return set, nil
 }

@@ -104,7 +104,7 @@ func (g *Gateway) Start() error {
 	openshellv1.RegisterOpenShellServer(g.grpc, g)
 	g.tunnel = tunnel.NewHandler(sessions{g}, dialer{g}, slog.New(slog.DiscardHandler))
 	g.server = &http.Server{TLSConfig: g.certs, Handler: http.HandlerFunc(g.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
-	go g.server.Serve(tls.NewListener(listener, g.certs)) //nolint:errcheck // it ends with Close
+	go g.server.Serve(tls.NewListener(listener, g.certs)) // it ends with Close
 	return nil
 }
 
@@ -137,7 +137,7 @@ func (g *Gateway) WriteFiles(configHome string) error {
 
 func (g *Gateway) certsPort() (port int) {
 	_, text, _ := net.SplitHostPort(g.addr)
-	fmt.Sscan(text, &port) //nolint:errcheck // a listener's address has a port
+	fmt.Sscan(text, &port) // a listener's address has a port
 	return port
 }
 
