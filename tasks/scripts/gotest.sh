@@ -40,8 +40,10 @@ if [[ $kind:$module == unit:. ]] && ! provide jq; then
 fi
 if [[ $kind == e2e ]]; then
   # What people use beside openshell.
-  provide ssh openssh-client && provide rsync && provide curl && provide chromium ||
-    die "the scenarios need ssh, rsync, curl and chromium"
+  if ! provide ssh openssh-client; then die "the scenarios need ssh"; fi
+  for tool in rsync curl chromium; do
+    provide "$tool" || die "the scenarios need $tool"
+  done
   # Compiled before a scenario waits for it.
   go tool -modfile="$root/tools/grpcurl/go.mod" -n grpcurl >/dev/null
 fi
