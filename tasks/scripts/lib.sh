@@ -45,10 +45,12 @@ is_debian() { [[ -r /etc/debian_version ]] && have apt-get; }
 apt_install() {
   local log=$root/build/apt.log
   mkdir -p "$root/build"
+  # Checks and scenarios run at the same time, and apt does not wait for itself.
   if ! {
-    apt-get update -q &&
-      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
-  } >"$log" 2>&1; then
+    flock 7 &&
+      apt-get update -q &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" 7>&-
+  } >"$log" 2>&1 7>"$root/build/apt.lock"; then
     cat "$log" >&2
     die "apt-get could not install: $*"
   fi
