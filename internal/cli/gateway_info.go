@@ -19,6 +19,7 @@ type infoResult struct {
 	Name      gateway.Name `json:"name"`
 	Endpoint  string       `json:"endpoint"`
 	HTTPPort  int          `json:"httpPort,omitempty"`
+	HTTPTLS   bool         `json:"httpTLS,omitempty"` // the web server speaks HTTPS
 	VPNPort   int          `json:"vpnPort,omitempty"`
 	Version   string       `json:"version"` // of the node image
 	Directory string       `json:"directory"`
@@ -50,7 +51,8 @@ func (v *verb) runInfo(context.Context) error {
 	}
 	dir := host.GatewayDir(v.on)
 	info := infoResult{
-		Name: v.on, Endpoint: meta.Endpoint, HTTPPort: meta.HTTPPort, VPNPort: meta.VPNPort, Version: meta.Version, Directory: dir,
+		Name: v.on, Endpoint: meta.Endpoint, HTTPPort: meta.HTTPPort, HTTPTLS: meta.HTTPTLS, VPNPort: meta.VPNPort,
+		Version: meta.Version, Directory: dir,
 		CA: filepath.Join(dir, "mtls", "ca.crt"), Cert: filepath.Join(dir, "mtls", "tls.crt"), Key: filepath.Join(dir, "mtls", "tls.key"),
 	}
 	if v.output.json() {
@@ -58,7 +60,7 @@ func (v *verb) runInfo(context.Context) error {
 	}
 	rows := [][]string{{"name", string(info.Name)}, {"endpoint", info.Endpoint}}
 	if info.HTTPPort != 0 {
-		rows = append(rows, []string{"http port", fmt.Sprint(info.HTTPPort)})
+		rows = append(rows, []string{gateway.WebScheme(info.HTTPTLS) + " port", fmt.Sprint(info.HTTPPort)})
 	}
 	if info.VPNPort != 0 {
 		rows = append(rows, []string{"vpn port", fmt.Sprint(info.VPNPort)})

@@ -54,6 +54,7 @@ makes its container anew over the same volume: nothing is lost.`,
 	addressFlag(flags, &opts.Bind, "bind", "host address to publish ports on (default 127.0.0.1)")
 	hostsFlag(flags, &opts.GatewayHosts, "gateway-host", "further name or address the server certificate is valid for; may be repeated")
 	openPortFlag(flags, &opts.HTTPPort, "http-port", "host port of the gateway's web server; 0 publishes none")
+	switchFlag(flags, &opts.HTTPTLS, "http-tls", "serve HTTPS on the web port, with the gateway's own certificate")
 	openPortFlag(flags, &opts.VPNPort, "vpn-port", "host port of the gateway's VPN (udp); 0 publishes none")
 	cpusFlag(flags, &opts.CPUs, "cpus", "limit of the node in cores; 0 for none")
 	memoryFlag(flags, &opts.Memory, "memory", "limit of the node's memory, such as 4g; 0 for none")

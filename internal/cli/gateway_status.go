@@ -136,7 +136,7 @@ func edgeWords(s bootstrap.Status) string {
 	case e.State == nodeapi.EdgeReady && s.Settings != nil && s.Settings.HTTPPort == 0:
 		return fmt.Sprintf("%s, not published", e.State)
 	case e.State == nodeapi.EdgeReady && s.Settings != nil:
-		return fmt.Sprintf("%s, http port %d", e.State, s.Settings.HTTPPort)
+		return fmt.Sprintf("%s, %s port %d", e.State, s.Settings.WebScheme(), s.Settings.HTTPPort)
 	}
 	return string(e.State)
 }

@@ -7,12 +7,14 @@ import (
 	"strconv"
 
 	openshellv1 "openshell.ai/openshell/pkg/api/openshell/v1"
+	"openshell.ai/openshell/pkg/gateway"
 )
 
 // webServer is a gateway's, as this host reaches it.
 type webServer struct {
 	address netip.Addr
 	port    int // 0: not published
+	tls     bool
 }
 
 // webServer is that of the gateway, by what is on this host.
@@ -29,7 +31,7 @@ func (v *sandboxVerb) webServer() (webServer, error) {
 	if err != nil || address.IsUnspecified() {
 		address = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	return webServer{address, meta.HTTPPort}, nil
+	return webServer{address, meta.HTTPPort, meta.HTTPTLS}, nil
 }
 
 // document is an exposed port with its URLs. Names below localhost always lead
@@ -39,10 +41,11 @@ func (w webServer) document(r *openshellv1.Route) exposedDocument {
 	if w.port == 0 {
 		return d
 	}
-	d.PathURL = fmt.Sprintf("http://%s/%s/", net.JoinHostPort(w.address.String(), strconv.Itoa(w.port)), d.Host)
+	scheme := gateway.WebScheme(w.tls)
+	d.PathURL = fmt.Sprintf("%s://%s/%s/", scheme, net.JoinHostPort(w.address.String(), strconv.Itoa(w.port)), d.Host)
 	d.URL = d.PathURL
 	if w.address.IsLoopback() {
-		d.URL = fmt.Sprintf("http://%s.localhost:%d/", d.Host, w.port)
+		d.URL = fmt.Sprintf("%s://%s.localhost:%d/", scheme, d.Host, w.port)
 	}
 	return d
 }

@@ -58,6 +58,14 @@ func parsePort(least int) func(string) (int, bool) {
 	}
 }
 
+// switchFlag is on when it is given without a value.
+func switchFlag(flags *pflag.FlagSet, target **bool, name, usage string) {
+	flags.Var(&value[bool]{flag: name, kind: "bool", accepted: "true or false", parse: parseSwitch, set: optional(target)}, name, usage)
+	flags.Lookup(name).NoOptDefVal = "true"
+}
+
+func parseSwitch(s string) (bool, bool) { return s == "true", s == "true" || s == "false" }
+
 func addressFlag(flags *pflag.FlagSet, target **string, name, usage string) {
 	flags.Var(&value[string]{flag: name, kind: "address", accepted: "an IP address such as 127.0.0.1 or ::1", parse: parseAddress, set: optional(target)}, name, usage)
 }

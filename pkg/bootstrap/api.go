@@ -48,6 +48,7 @@ type StartOptions struct {
 	Bind         *string
 	GatewayHosts *[]string
 	HTTPPort     *int
+	HTTPTLS      *bool
 	VPNPort      *int
 	CPUs         *float64
 	Memory       *int64

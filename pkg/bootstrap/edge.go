@@ -10,6 +10,7 @@ import (
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // Edges is what the command line asks about the edge of a running gateway.
@@ -69,26 +70,44 @@ func (m *Manager) Routes(ctx context.Context, name gateway.Name) (Routes, error)
 	}
 	web, ok := published(c.Ports, httpContainerPort)
 	out := Routes{Routes: make([]Route, 0, len(routes))}
+	scheme := ""
 	if ok {
-		out.Web = "http://" + web.String() + "/"
+		if scheme, err = m.webScheme(ctx, name, c.ID); err != nil {
+			return Routes{}, stepError(ctx, err)
+		}
+		out.Web = scheme + "://" + web.String() + "/"
 	}
 	for _, r := range routes {
 		route := Route{Route: r}
 		if ok {
-			route.URL = serviceURL(web, r.Host)
+			route.URL = serviceURL(scheme, web, r.Host)
 		}
 		out.Routes = append(out.Routes, route)
 	}
 	return out, nil
 }
 
+// webScheme is what nginx speaks: it was told by the settings that the container
+// booted with, which change with the container alone.
+func (m *Manager) webScheme(ctx context.Context, name gateway.Name, container string) (string, error) {
+	data, err := m.Engine.ReadFile(ctx, container, nodeapi.SettingsFile)
+	if err != nil {
+		return "", fmt.Errorf("settings of gateway %s: %w", name, err)
+	}
+	s, err := gateway.DecodeSettings(data)
+	if err != nil {
+		return "", fmt.Errorf("settings of gateway %s: %w", name, err)
+	}
+	return s.WebScheme(), nil
+}
+
 // serviceURL is where this host finds a service. A name below localhost always
 // leads to the loopback; on another address there is the path.
-func serviceURL(web netip.AddrPort, host string) string {
+func serviceURL(scheme string, web netip.AddrPort, host string) string {
 	if web.Addr().IsLoopback() {
-		return fmt.Sprintf("http://%s.localhost:%d/", host, web.Port())
+		return fmt.Sprintf("%s://%s.localhost:%d/", scheme, host, web.Port())
 	}
-	return fmt.Sprintf("http://%s/%s/", web, host)
+	return fmt.Sprintf("%s://%s/%s/", scheme, web, host)
 }
 
 // published is where a port of the container is found on this host.

@@ -250,6 +250,7 @@ func TestRoutesHaveURLs(t *testing.T) {
 		"published":      {StartOptions{HTTPPort: ptr(7105)}, "http://127.0.0.1:7105/", "http://web.localhost:7105/"},
 		"on any address": {StartOptions{HTTPPort: ptr(7105), Bind: ptr("0.0.0.0")}, "http://127.0.0.1:7105/", "http://web.localhost:7105/"},
 		"on one address": {StartOptions{HTTPPort: ptr(7105), Bind: ptr("10.9.0.1")}, "http://10.9.0.1:7105/", "http://10.9.0.1:7105/web/"},
+		"with tls":       {StartOptions{HTTPPort: ptr(7105), HTTPTLS: ptr(true)}, "https://127.0.0.1:7105/", "https://web.localhost:7105/"},
 		"not published":  {StartOptions{HTTPPort: ptr(0)}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -257,7 +257,8 @@ func (m *Manager) likeAside(ctx context.Context, name gateway.Name, aside string
 	}
 	return StartOptions{
 		Name: name, beside: true, Image: s.Image.Ref,
-		Port: &s.Port, Bind: &s.Bind, GatewayHosts: &s.GatewayHosts, HTTPPort: &s.HTTPPort, VPNPort: &s.VPNPort, CPUs: &s.CPUs, Memory: &s.Memory,
+		Port: &s.Port, Bind: &s.Bind, GatewayHosts: &s.GatewayHosts, HTTPPort: &s.HTTPPort, HTTPTLS: &s.HTTPTLS, VPNPort: &s.VPNPort,
+		CPUs: &s.CPUs, Memory: &s.Memory,
 	}, nil
 }
 

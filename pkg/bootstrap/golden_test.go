@@ -127,6 +127,7 @@ func scenes(o Observed) []scene {
 		{"--bind 0.0.0.0", o, p(func(s *StartOptions) { s.Bind = ptr("0.0.0.0") })},
 		{"--gateway-host box.lan", o, p(func(s *StartOptions) { s.GatewayHosts = ptr([]string{"box.lan"}) })},
 		{"--http-port 0", o, p(func(s *StartOptions) { s.HTTPPort = ptr(0) })},
+		{"--http-tls", o, p(func(s *StartOptions) { s.HTTPTLS = ptr(true) })},
 		{"--vpn-port 49101", o, p(func(s *StartOptions) { s.VPNPort = ptr(49101) })},
 		{"--cpus 1.5", o, p(func(s *StartOptions) { s.CPUs = ptr(1.5) })},
 		{"--memory 2GiB", o, p(func(s *StartOptions) { s.Memory = ptr(int64(2 << 30)) })},
@@ -208,8 +209,12 @@ func describe(s scene) string {
 }
 
 func summary(s gateway.Settings) string {
+	http := portWord(s.HTTPPort)
+	if s.HTTPTLS {
+		http += " with tls"
+	}
 	return fmt.Sprintf("port %d, bind %s, http %s, vpn %s, hosts %s, cpus %s, memory %s, subnet %s, pods %s, services %s, image %s %s",
-		s.Port, s.Bind, portWord(s.HTTPPort), portWord(s.VPNPort), list(s.GatewayHosts), cpuWord(s.CPUs), memoryWord(s.Memory),
+		s.Port, s.Bind, http, portWord(s.VPNPort), list(s.GatewayHosts), cpuWord(s.CPUs), memoryWord(s.Memory),
 		s.Network.Subnet, s.Network.PodCIDR, s.Network.ServiceCIDR, shortID(s.Image.ID), s.Image.Version)
 }
 

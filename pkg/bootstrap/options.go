@@ -90,6 +90,10 @@ func (o StartOptions) apply(have gateway.Settings) (want gateway.Settings, chang
 		want.HTTPPort = *o.HTTPPort
 		set("http-port", portWord(have.HTTPPort), portWord(want.HTTPPort))
 	}
+	if o.HTTPTLS != nil {
+		want.HTTPTLS = *o.HTTPTLS
+		set("http-tls", switchWord(have.HTTPTLS), switchWord(want.HTTPTLS))
+	}
 	if o.VPNPort != nil {
 		want.VPNPort = *o.VPNPort
 		set("vpn-port", portWord(have.VPNPort), portWord(want.VPNPort))
@@ -139,6 +143,13 @@ func portWord(port int) string {
 		return "none"
 	}
 	return strconv.Itoa(port)
+}
+
+func switchWord(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }
 
 func cpuWord(cpus float64) string {

@@ -69,6 +69,29 @@ func TestCertificateCoversTheAddressClientsUse(t *testing.T) {
 	}
 }
 
+func TestTLSIsKeptUnlessItIsSaidAndThenItIsACause(t *testing.T) {
+	have := settled()
+	for _, c := range []struct {
+		have       bool
+		flag       *bool
+		want       bool
+		difference string
+	}{
+		{false, nil, false, ""}, {true, nil, true, ""}, {true, ptr(true), true, ""},
+		{false, ptr(true), true, "http-tls off -> on"}, {true, ptr(false), false, "http-tls on -> off"},
+	} {
+		have.HTTPTLS = c.have
+		want, changes := StartOptions{Name: testName, HTTPTLS: c.flag}.apply(have)
+		said := ""
+		for _, ch := range changes {
+			said += ch.String()
+		}
+		if want.HTTPTLS != c.want || said != c.difference {
+			t.Errorf("%+v: %t, %q", c, want.HTTPTLS, said)
+		}
+	}
+}
+
 func TestPitfall28ContainerSpecIsSmallAndCarriesNoSecret(t *testing.T) {
 	spec := containerSpec(settled(), labels())
 	if len(spec.Env) > 0 || len(spec.Cmd) > 0 || len(spec.Entrypoint) > 0 {

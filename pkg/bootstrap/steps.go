@@ -226,7 +226,7 @@ func (r *run) markInitialized(ctx context.Context) (bool, error) {
 func (r *run) writeMetadata() (bool, error) {
 	s := r.settings
 	changed, err := r.Host.WriteMetadata(s.Name, hostconfig.Metadata{
-		Name: s.Name, Endpoint: r.endpoint(), Port: s.Port, Bind: s.Bind, HTTPPort: s.HTTPPort, VPNPort: s.VPNPort,
+		Name: s.Name, Endpoint: r.endpoint(), Port: s.Port, Bind: s.Bind, HTTPPort: s.HTTPPort, HTTPTLS: s.HTTPTLS, VPNPort: s.VPNPort,
 		Version: s.Image.Version, UpdatedAt: time.Now().UTC().Truncate(time.Second),
 	})
 	if err != nil {

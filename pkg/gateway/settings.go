@@ -27,6 +27,7 @@ type Settings struct {
 	Bind         string     `json:"bind"`                   // host address the ports are published on
 	GatewayHosts []string   `json:"gatewayHosts,omitempty"` // further SANs of the server certificate
 	HTTPPort     int        `json:"httpPort"`               // host port of nginx; 0: not published
+	HTTPTLS      bool       `json:"httpTLS,omitempty"`      // nginx serves HTTPS, with the gateway's certificate
 	VPNPort      int        `json:"vpnPort"`                // host port of OpenVPN, udp; 0: not published
 	CPUs         float64    `json:"cpus,omitempty"`         // limit of the node in cores; 0: none
 	Memory       int64      `json:"memory,omitempty"`       // limit of the node in bytes; 0: none
@@ -59,6 +60,17 @@ func (s Settings) Encode() []byte {
 		panic(fmt.Sprintf("gateway settings do not encode: %v", err)) // only plain types above
 	}
 	return append(out, '\n')
+}
+
+// WebScheme is what URLs of the web port begin with.
+func (s Settings) WebScheme() string { return WebScheme(s.HTTPTLS) }
+
+// WebScheme is what URLs of a web port begin with that serves HTTPS, or not.
+func WebScheme(tls bool) string {
+	if tls {
+		return "https"
+	}
+	return "http"
 }
 
 // ErrNewer is in the chain of the error for settings that a newer openshell

@@ -13,7 +13,7 @@ import (
 func sample() Settings {
 	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	return Settings{
-		Version: 1, Name: "dev", Port: 8080, Bind: "127.0.0.1", GatewayHosts: []string{"box.lan"}, HTTPPort: 7100, CPUs: 1.5, Memory: 2 << 30,
+		Version: 1, Name: "dev", Port: 8080, Bind: "127.0.0.1", GatewayHosts: []string{"box.lan"}, HTTPPort: 7100, HTTPTLS: true, CPUs: 1.5, Memory: 2 << 30,
 		Network: Network{netip.MustParsePrefix("10.208.32.0/24"), netip.MustParsePrefix("10.208.0.0/20"), netip.MustParsePrefix("10.208.16.0/20")},
 		Image:   Image{"openshell/cluster:v1", "sha256:1", "v1"}, CreatedAt: at, Initialized: &at,
 	}

@@ -18,6 +18,7 @@ type Metadata struct {
 	Port      int          `json:"port"`
 	Bind      string       `json:"bind"`
 	HTTPPort  int          `json:"httpPort"`
+	HTTPTLS   bool         `json:"httpTLS,omitempty"` // the web server speaks HTTPS
 	VPNPort   int          `json:"vpnPort"`
 	Version   string       `json:"version"` // of the node image
 	UpdatedAt time.Time    `json:"updatedAt"`

@@ -14,6 +14,7 @@ import (
 	"openshell.ai/openshell/pkg/docker/dockertest"
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // mishaps lead a running container to another state.
@@ -286,12 +287,37 @@ func TestURLs(t *testing.T) {
 		"::1":       {"http://web.localhost:7101/", "http://[::1]:7101/web/"},
 		"10.0.0.7":  {"http://10.0.0.7:7101/web/", "http://10.0.0.7:7101/web/"},
 	} {
-		best, path := urls([]docker.Port{{Host: 8080, Bind: bind, Container: 30051, Proto: "tcp"}, {Host: 7101, Bind: bind, Container: 7100, Proto: "tcp"}}, "web")
+		best, path := urls("http", []docker.Port{{Host: 8080, Bind: bind, Container: 30051, Proto: "tcp"}, {Host: 7101, Bind: bind, Container: 7100, Proto: "tcp"}}, "web")
 		if diff := cmp.Diff(want, [2]string{best, path}); diff != "" {
 			t.Errorf("%s: %s", bind, diff)
 		}
 	}
-	if best, path := urls(nil, "web"); best != "" || path != "" {
+	if best, path := urls("http", nil, "web"); best != "" || path != "" {
 		t.Errorf("not published: %q, %q", best, path)
+	}
+}
+
+func TestServicesOfAGatewayWithTLS(t *testing.T) {
+	r := newRig(t)
+	r.settings(true)
+	r.mustRun()
+	list, err := r.m.List(t.Context(), on)
+	must(t, err, list.Problem)
+	for _, c := range []Container{r.get(), list.Containers[0]} {
+		if s := c.Services[0]; s.URL != "https://web.localhost:7101/" || s.PathURL != "https://127.0.0.1:7101/web/" {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// A URL with the wrong scheme would be worse than none.
+func TestWithoutSettingsThereAreNoURLs(t *testing.T) {
+	r := newRig(t)
+	r.mustRun()
+	must(t, r.engine.WriteFile(t.Context(), on.Resource(), nodeapi.SettingsFile, nodeapi.SettingsMode, []byte("{")))
+	list, err := r.m.List(t.Context(), on)
+	must(t, err)
+	if list.Problem == nil || list.Containers[0].Services[0].URL != "" {
+		t.Errorf("problem %v, %+v", list.Problem, list.Containers)
 	}
 }

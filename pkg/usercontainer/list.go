@@ -38,6 +38,9 @@ func (m *Manager) List(ctx context.Context, on gateway.Name) (Listing, error) {
 		if vpn, err = m.vpn(ctx, o); err == nil {
 			o.routes, err = m.routes(ctx, o)
 		}
+		if err == nil {
+			o.scheme, err = m.scheme(ctx, o)
+		}
 		if ctx.Err() != nil {
 			return Listing{}, asFault(ctx, err)
 		}
@@ -157,8 +160,8 @@ func (o observed) service(s Served) Service {
 			out.State, out.Message = r.State, r.Message
 		}
 	}
-	if o.running() {
-		out.URL, out.PathURL = urls(o.node.Ports, s.Host)
+	if o.running() && o.scheme != "" {
+		out.URL, out.PathURL = urls(o.scheme, o.node.Ports, s.Host)
 	}
 	return out
 }
@@ -166,7 +169,7 @@ func (o observed) service(s Served) Service {
 // urls are where a browser of this host finds a service, best first; empty when
 // the gateway does not publish its web port. A name below localhost always leads
 // to the loopback; on another address there is the path alone.
-func urls(ports []docker.Port, host string) (best, path string) {
+func urls(scheme string, ports []docker.Port, host string) (best, path string) {
 	for _, p := range ports {
 		if p.Container != nodeapi.HTTPPort || p.Proto != "tcp" {
 			continue
@@ -176,9 +179,9 @@ func urls(ports []docker.Port, host string) (best, path string) {
 		if err != nil || addr.IsUnspecified() {
 			at = "127.0.0.1"
 		}
-		path = "http://" + net.JoinHostPort(at, port) + "/" + host + "/"
+		path = scheme + "://" + net.JoinHostPort(at, port) + "/" + host + "/"
 		if err != nil || addr.IsUnspecified() || addr.IsLoopback() {
-			best = "http://" + net.JoinHostPort(host+".localhost", port) + "/"
+			best = scheme + "://" + net.JoinHostPort(host+".localhost", port) + "/"
 		}
 		return cmp.Or(best, path), path
 	}

@@ -2,11 +2,13 @@ package usercontainer
 
 import (
 	"context"
+	"fmt"
 
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // observed is one snapshot of what matters to a user container. A nil pointer
@@ -22,6 +24,7 @@ type observed struct {
 
 	client *edgeapi.VPNClient // what the gateway knows of it
 	routes []edgeapi.Route    // all of the gateway
+	scheme string             // of URLs on the gateway's web port; empty: not known
 }
 
 // running reports whether the gateway can be asked.
@@ -79,8 +82,25 @@ func (m *Manager) observe(ctx context.Context, on gateway.Name, name string) (ob
 		return o, err
 	}
 	o.client = clientOf(vpn, name)
-	o.routes, err = m.routes(ctx, o)
+	if o.routes, err = m.routes(ctx, o); err != nil {
+		return o, err
+	}
+	o.scheme, err = m.scheme(ctx, o)
 	return o, err
+}
+
+// scheme is what the gateway's nginx speaks, by the settings that its container
+// booted with. They change with the container alone.
+func (m *Manager) scheme(ctx context.Context, o observed) (string, error) {
+	data, err := m.Engine.ReadFile(ctx, o.node.ID, nodeapi.SettingsFile)
+	if err != nil {
+		return "", fmt.Errorf("settings of gateway %s: %w", o.on, err)
+	}
+	s, err := gateway.DecodeSettings(data)
+	if err != nil {
+		return "", fmt.Errorf("settings of gateway %s: %w", o.on, err)
+	}
+	return s.WebScheme(), nil
 }
 
 func clientOf(vpn edgeapi.VPN, name string) *edgeapi.VPNClient {

@@ -66,8 +66,18 @@ func newRig(t *testing.T) *rig {
 		Ports: []docker.Port{{Host: 7101, Bind: "127.0.0.1", Container: 7100, Proto: "tcp"}},
 	})
 	must(t, err, r.engine.StartContainer(ctx, on.Resource()))
+	r.settings(false)
 	r.engine.ResetCalls()
 	return r
+}
+
+// settings are those that the gateway booted with.
+func (r *rig) settings(tls bool) {
+	r.t.Helper()
+	s := gateway.Settings{Name: on, Port: 8080, Bind: "127.0.0.1", HTTPPort: 7101, HTTPTLS: tls, Network: gateway.Network{
+		Subnet: netip.MustParsePrefix("10.9.0.0/24"), PodCIDR: netip.MustParsePrefix("10.9.16.0/20"), ServiceCIDR: netip.MustParsePrefix("10.9.32.0/20"),
+	}}
+	must(r.t, r.engine.WriteFile(r.t.Context(), on.Resource(), nodeapi.SettingsFile, nodeapi.SettingsMode, s.Encode()))
 }
 
 func must(t *testing.T, errs ...error) {

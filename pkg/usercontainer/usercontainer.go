@@ -27,6 +27,7 @@ type Engine interface {
 	StartContainer(ctx context.Context, ref string) error
 	StopContainer(ctx context.Context, ref string, timeout time.Duration) error
 	PurgeContainer(ctx context.Context, ref string) error
+	ReadFile(ctx context.Context, ref, path string) ([]byte, error)
 	WriteFile(ctx context.Context, ref, path string, mode int64, data []byte) error
 	Exec(ctx context.Context, ref string, spec docker.ExecSpec) (exitCode int, err error)
 	Logs(ctx context.Context, ref string, opts docker.LogOptions) (io.ReadCloser, error)

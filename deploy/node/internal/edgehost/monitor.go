@@ -2,6 +2,7 @@ package edgehost
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
@@ -30,6 +33,7 @@ type Monitor struct {
 	process func() nodeapi.Component // the edge's, as the supervisor has it
 	run     string
 	ping    func(context.Context) error
+	tls     atomic.Bool // what nginx speaks
 	alive   func(file string) bool
 	now     func() time.Time
 
@@ -41,14 +45,24 @@ type Monitor struct {
 
 // NewMonitor watches the edge whose process is described by the function.
 func NewMonitor(process func() nodeapi.Component) *Monitor {
-	return &Monitor{process: process, run: edge.RunDir, ping: newPing(), alive: recorded, now: time.Now, since: time.Now()}
+	m := &Monitor{process: process, run: edge.RunDir, alive: recorded, now: time.Now, since: time.Now()}
+	m.ping = newPing(net.JoinHostPort("127.0.0.1", strconv.Itoa(nodeapi.HTTPPort)), m.tls.Load)
+	return m
 }
 
+// UseTLS is said once the settings are known, which is after the first look.
+func (m *Monitor) UseTLS() { m.tls.Store(true) }
+
 // newPing asks app-gateway through nginx, as a browser on the laptop would.
-func newPing() func(context.Context) error {
-	client := &http.Client{Timeout: pingTimeout}
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(nodeapi.HTTPPort)) + "/collab/ping"
+func newPing(address string, secure func() bool) func(context.Context) error {
+	client := &http.Client{Timeout: pingTimeout, Transport: &http.Transport{
+		// It asks this node's own loopback whether app-gateway answers, and sends
+		// nothing that is secret. That a certificate has expired is no reason to
+		// call the edge failed, which starts it again and changes nothing.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+	}}
 	return func(ctx context.Context) error {
+		url := gateway.WebScheme(secure()) + "://" + address + "/collab/ping"
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/deploy/node/internal/layout"
@@ -36,14 +37,19 @@ type Host struct {
 	hostname string
 
 	state, run, builtIn, sysctl string
+
+	certificate sync.Mutex // its files are replaced together
+	reload      func()     // lets nginx read them again
 }
 
 // New returns the edge's side of a node.
 func New(node layout.Node) *Host {
-	return &Host{
+	h := &Host{
 		settings: node.Settings, hostname: node.Name,
 		state: edge.StateDir, run: edge.RunDir, builtIn: edge.BuiltIn, sysctl: nonlocalBind,
 	}
+	h.reload = h.reloadNginx
+	return h
 }
 
 // Prepare makes what the scripts find: directories, a current release that is
@@ -203,7 +209,7 @@ func (h *Host) environmentName() string {
 
 // environment is what the scripts are told, in the order of their names.
 func (h *Host) environment(id string) []string {
-	return []string{
+	told := []string{
 		"DOMAIN=localhost",
 		"ENV_NAME=" + h.environmentName(),
 		"GATEWAY_ALLOWED_HOSTS=" + strings.Join(h.allowedHosts(), ","),
@@ -213,4 +219,11 @@ func (h *Host) environment(id string) []string {
 		"GATEWAY_POD_CIDR=" + h.settings.Network.PodCIDR.String(),
 		"GATEWAY_VPN_PORT=" + strconv.Itoa(nodeapi.VPNPort),
 	}
+	if h.settings.HTTPTLS {
+		// Also while the files are not there: nginx does not start without them,
+		// where without the variables it would serve plain HTTP.
+		told = append(told, "GATEWAY_TLS_CERT="+filepath.Join(h.run, certFile), "GATEWAY_TLS_KEY="+filepath.Join(h.run, keyFile))
+		slices.Sort(told)
+	}
+	return told
 }

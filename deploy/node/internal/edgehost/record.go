@@ -12,20 +12,25 @@ import (
 // recorded reports whether the process runs that a script noted in a file as
 // "pid starttime", which tells it from another that has its pid now.
 func recorded(file string) bool {
+	_, runs := recordedPID(file)
+	return runs
+}
+
+func recordedPID(file string) (pid int, runs bool) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	pid, started, err := parseRecord(string(data))
 	if err != nil {
-		return false
+		return 0, false
 	}
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return false
+		return 0, false
 	}
 	now, alive := parseStat(stat)
-	return alive && now == started
+	return pid, alive && now == started
 }
 
 func parseRecord(text string) (pid int, started uint64, err error) {

@@ -133,9 +133,9 @@ func (c *Checks) room() error {
 }
 
 // secret returns the data of a Secret in the gateway's namespace.
-func (c *Checks) secret(ctx context.Context, name string) (map[string][]byte, error) {
+func secret(ctx context.Context, client reader, name string) (map[string][]byte, error) {
 	var secret struct{ Data map[string][]byte }
-	err := c.client.get(ctx, "/api/v1/namespaces/"+layout.GatewayNamespace+"/secrets/"+name, &secret)
+	err := client.get(ctx, "/api/v1/namespaces/"+layout.GatewayNamespace+"/secrets/"+name, &secret)
 	if errors.Is(err, errAbsent) {
 		return nil, fmt.Errorf("secret %s is missing", name)
 	}
@@ -148,7 +148,7 @@ func (c *Checks) tlsSecrets(ctx context.Context) error {
 		"openshell-server-client-ca": {"ca.crt"},
 		"openshell-client-tls":       {"tls.crt", "tls.key", "ca.crt"},
 	} {
-		data, err := c.secret(ctx, name)
+		data, err := secret(ctx, c.client, name)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (c *Checks) tlsSecrets(ctx context.Context) error {
 const handshakeBytes = 32
 
 func (c *Checks) handshakeSecret(ctx context.Context) error {
-	data, err := c.secret(ctx, "openshell-ssh-handshake")
+	data, err := secret(ctx, c.client, "openshell-ssh-handshake")
 	if err != nil {
 		return err
 	}

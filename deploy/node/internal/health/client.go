@@ -58,6 +58,11 @@ func (c *Client) Readable(ctx context.Context) error {
 	return c.get(ctx, "/api/v1/namespaces/default", nil, errAbsent)
 }
 
+// Secret returns the data of a Secret in the gateway's namespace.
+func (c *Client) Secret(ctx context.Context, name string) (map[string][]byte, error) {
+	return secret(ctx, c, name)
+}
+
 // get reads an object into out, which may be nil. A 404 is errAbsent, which a
 // caller may name in fine.
 func (c *Client) get(ctx context.Context, path string, out any, fine ...error) error {

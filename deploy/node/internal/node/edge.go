@@ -15,12 +15,15 @@ const edgeLatest = 15 * time.Second
 
 // edgeTurn lets the edge begin when the gateway's API answers, which people wait
 // for and which takes all the processors there are, or after edgeLatest.
-func edgeTurn(state *status.State, host *edgehost.Host, booted time.Time) func(context.Context) error {
+func edgeTurn(state *status.State, host *edgehost.Host, secrets edgehost.Secrets, booted time.Time) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := reached(ctx, state, nodeapi.Endpoint, time.Until(booted.Add(edgeLatest))); err != nil {
 			return err
 		}
-		return host.Prepare()
+		if err := host.Prepare(); err != nil {
+			return err
+		}
+		return host.Certificate(ctx, secrets)
 	}
 }
 

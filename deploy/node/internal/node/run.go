@@ -53,19 +53,23 @@ func Run(ctx context.Context) error {
 	}
 	checks.set(health.New(client, node.Name, node.IP, booted))
 
+	if node.Settings.HTTPTLS {
+		edge.UseTLS()
+	}
 	host := edgehost.New(node)
 	if err := host.Prepare(); err != nil { // it is tried again when its turn has come
 		slog.Error("the edge cannot be prepared", "error", err)
 	}
 
 	// The processes outlive ctx: Stop ends them in order.
-	sup := supervisor.New(processes(client.Readable, edgeTurn(state, host, booted), host.Pushed), observer{state}, os.Stderr)
+	sup := supervisor.New(processes(client.Readable, edgeTurn(state, host, client, booted), host.Pushed), observer{state}, os.Stderr)
 	sup.Start(context.Background())
 	healer := edgehost.NewHealer(func() { sup.Restart(nodeapi.EdgeComponent) })
 	go edge.Watch(ctx, func(seen nodeapi.Edge) {
 		state.Edge(seen)
 		healer.See(seen)
 	})
+	go host.FollowCertificate(ctx, client)
 	go bootMilestones(ctx, state, checks)
 
 	<-ctx.Done()
