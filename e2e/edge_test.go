@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -142,6 +143,7 @@ func TestEdge(t *testing.T) {
 		}
 	})
 	t.Run("routes, VPN and a client", func(t *testing.T) { testEdgeAsked(t, g) })
+	t.Run("over TLS", func(t *testing.T) { testEdgeTLS(t, g) })
 	t.Run("not published", func(t *testing.T) {
 		g.Start(t, "--http-port", "0")
 		g.CLI(t, "gateway", "routes").Exits(t, 0).Says(t, "is not published", "--http-port")
@@ -204,6 +206,25 @@ func testEdgeProcess(t *testing.T, g *Gateway) {
 		now := component()
 		return now.Restarts > before.Restarts && now.PID != 0 && now.PID != before.PID
 	})
+}
+
+// testEdgeTLS has the web port serve the gateway's own certificate, and not any more.
+func testEdgeTLS(t *testing.T, g *Gateway) {
+	port := g.Running(t).Settings.HTTPPort
+	ping := func(t *testing.T, scheme string) Result {
+		return run(t, nil, "", "curl", "-sS", "--fail", "--max-time", "5", "--cacert", g.Bundle("ca.crt"), fmt.Sprintf("%s://localhost:%d%s", scheme, port, edgeapi.PingPath))
+	}
+	ready := func() bool { return g.Running(t).Edge.State == nodeapi.EdgeReady }
+	g.Start(t, "--http-tls")
+	eventually(t, edgeTime, "the edge is ready over TLS", ready)
+	ping(t, "https").Exits(t, 0).Says(t, "gateway_id")
+	g.CLI(t, "gateway", "routes").Exits(t, 0).Says(t, "https://")
+	g.Start(t, "--http-tls=false")
+	eventually(t, edgeTime, "the edge is ready without", ready)
+	ping(t, "http").Exits(t, 0).Says(t, "gateway_id")
+	if r := ping(t, "https"); r.Code == 0 {
+		t.Errorf("TLS is still there: %s", r)
+	}
 }
 
 func testEdgeAsked(t *testing.T, g *Gateway) {
