@@ -215,6 +215,35 @@ func TestMarkerOfADeadReset(t *testing.T) {
 	b.up()
 }
 
+// A reset that is killed while it removes the former keys leaves all of them or
+// none: the edge comes up again without another reset for new keys.
+func TestResetKilledWhileItRemovesKeys(t *testing.T) {
+	b := newStandinBox(t, "")
+	b.up()
+	b.sh(`mkdir /tmp/killer
+cat >/tmp/killer/rm <<'END'
+#!/usr/bin/env bash
+if [[ $PPID == "$(cut -d ' ' -f 1 /run/openshell-edge/reset.pid)" && ${!#} == */edge/*vpn* ]]; then
+  /usr/bin/rm "${!#}/server.key"
+  kill -KILL "$PPID"
+  touch /tmp/killed
+  exit 1
+fi
+exec /usr/bin/rm "$@"
+END
+chmod 0755 /tmp/killer/rm`)
+	path := strings.TrimSpace(b.sh("echo $PATH"))
+	b.answerOf(b.try("", "env", "PATH=/tmp/killer:"+path, "/app/main.sh", "-r", "bin/reset-gateway.sh"))
+	eventually(t, patience, "the reset is killed", func() bool { return b.exists("/tmp/killed") })
+	b.answerOf(b.try("", "env", "GATEWAY_KEEP_EPOCH=1", "/app/main.sh", "-r", "bin/reset-gateway.sh"))
+	if done := b.follow(); done.Result != "ok" {
+		t.Errorf("the reset at the next boot: %s: %s", done.Phase, done.Error)
+	}
+	if left := strings.TrimSpace(b.sh("ls -d /var/lib/openshell/current/edge/.vpn-* 2>/dev/null || true")); left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
+
 // A reset that is killed is seen to be dead by who follows it.
 func TestKilledReset(t *testing.T) {
 	b := newStandinBox(t, "deaf")

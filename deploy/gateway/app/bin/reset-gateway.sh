@@ -60,9 +60,17 @@ step() {
   fi
 }
 
+# new_epoch: the former keys go out of the way in one step: whoever kills the
+# reset leaves all of them or none, and what is aside start-vpn.sh removes.
 new_epoch() {
+  local keys=$GATEWAY_STATE/vpn aside
   state new-epoch
-  rm -rf -- "${GATEWAY_STATE:?}/vpn" || failed new-epoch "the former keys cannot be removed from $GATEWAY_STATE/vpn"
+  [[ -e $keys ]] || return 0
+  if ! aside=$(mktemp -d "$GATEWAY_STATE/.vpn-old-XXXXXXXXXX") || ! mv -T "$keys" "$aside"; then
+    failed new-epoch "the former keys cannot be removed from $keys"
+    return 0
+  fi
+  rm -rf -- "$aside" || failed new-epoch "the former keys cannot be removed from $aside"
 }
 
 # interrupted: the gateway is being stopped.
