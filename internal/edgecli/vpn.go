@@ -92,6 +92,7 @@ func newVPNStatus() *cobra.Command {
 type listed struct {
 	ID       string               `json:"id"`
 	Name     string               `json:"name"`
+	Kind     string               `json:"kind,omitempty"`
 	Address  string               `json:"address"`
 	Services []containers.Service `json:"services"`
 	Created  time.Time            `json:"created"`
@@ -102,5 +103,5 @@ func withoutSecrets(c containers.Container) listed {
 	if services == nil {
 		services = []containers.Service{}
 	}
-	return listed{c.ID, c.Name, c.Address.String(), services, c.Created}
+	return listed{c.ID, c.Name, c.Kind, c.Address.String(), services, c.Created}
 }

@@ -26,6 +26,7 @@ func newVPNClient() *cobra.Command {
 func newVPNClientAdd() *cobra.Command {
 	var to remotes
 	var services []string
+	var kind string
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Register a container and print its package, which is secret",
@@ -36,11 +37,12 @@ func newVPNClientAdd() *cobra.Command {
 				return err
 			}
 			return printPackage(cmd.OutOrStdout(), to, func() (containers.Container, string, error) {
-				return containers.Open(stateDir()).Add(cmd.Context(), args[0], offered)
+				return containers.Open(stateDir()).Add(cmd.Context(), args[0], kind, offered)
 			})
 		},
 	}
 	cmd.Flags().StringArrayVar(&services, "service", nil, "HTTP service of the container, as `NAME:PORT`; may be repeated")
+	cmd.Flags().StringVar(&kind, "kind", "", "`KIND` of the registration: container, or nothing")
 	to.flags(cmd)
 	return cmd
 }

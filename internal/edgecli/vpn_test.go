@@ -47,7 +47,7 @@ func runVPN(args ...string) (stdout, stderr string, err error) {
 
 func TestVPNClientPackages(t *testing.T) {
 	vpnRig(t)
-	out, _, err := runVPN("client", "add", "web", "--service", "site:8080")
+	out, _, err := runVPN("client", "add", "web", "--kind", "container", "--service", "site:8080")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestVPNClientPackages(t *testing.T) {
 	}
 	out, _, err = runVPN("client", "list")
 	var list []listed
-	if json.Unmarshal([]byte(out), &list) != nil || err != nil || len(list) != 1 || list[0].ID != first.ID || strings.Contains(out, "oken") {
+	if json.Unmarshal([]byte(out), &list) != nil || err != nil || len(list) != 1 || list[0].ID != first.ID || list[0].Kind != "container" || strings.Contains(out, "oken") {
 		t.Errorf("list: %v\n%s", err, out)
 	}
 	if _, _, err := runVPN("client", "rm", first.ID); err != nil {
@@ -87,6 +87,7 @@ func TestVPNClientRefuses(t *testing.T) {
 		"1 to 65535":     {"client", "add", "web", "--service", "site:0"},
 		"the gateway's":  {"client", "add", "web", "--service", "collab:80"},
 		"container name": {"client", "add", "We b"},
+		"kind":           {"client", "add", "web", "--kind", "laptop"},
 		"no host name":   {"client", "add", "web", "--remote", "a b"},
 		"no such":        {"client", "rm", "web"},
 		"no such conta":  {"client", "config", "web"},

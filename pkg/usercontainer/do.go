@@ -2,6 +2,7 @@ package usercontainer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -22,6 +23,7 @@ type work struct {
 	out  Progress
 
 	sidecar string // id
+	issued  string // id of the registration that this work has a package of
 	made    bool   // this work created something; what it was may be taken away by the name
 }
 
@@ -102,6 +104,12 @@ func (w *work) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var p struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(data, &p) == nil {
+		w.issued = p.ID
+	}
 	return w.Engine.WriteFile(ctx, w.o.on.Sidecar(w.o.name), packageFile, packageMode, data)
 }
 
@@ -115,6 +123,9 @@ func (w *work) undo(ctx context.Context) {
 	end := w.out.Step("clean up", "it was not finished")
 	o, err := w.observe(ctx, w.o.on, w.o.name)
 	if err == nil {
+		if o.client != nil && !o.ofRun() && o.client.ID != w.issued {
+			o.client = nil // a person registered the name meanwhile
+		}
 		var p plan
 		if p, err = decideRemove(o); err == nil {
 			w.o = o

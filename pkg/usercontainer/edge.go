@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,13 +102,19 @@ func (m *Manager) issue(ctx context.Context, o observed, services []Served) ([]b
 	if o.client != nil {
 		args = append(args, "config", o.client.ID)
 	} else {
-		args = append(args, "add", o.name)
+		args = append(args, "add", o.name, "--kind", edgeapi.KindContainer)
 		for _, s := range services {
 			args = append(args, "--service", fmt.Sprintf("%s:%d", s.Host, s.Port))
 		}
 	}
 	args = append(args, "--remote", o.on.Resource(), "--port", strconv.Itoa(nodeapi.VPNPort))
 	out, err := m.ask(ctx, o.node.ID, args...)
+	var r *refusal
+	if errors.As(err, &r) && strings.Contains(r.said, "unknown flag: --kind") {
+		// An app-gateway from before kinds: its registrations are taken away on request only.
+		i := slices.Index(args, "--kind")
+		out, err = m.ask(ctx, o.node.ID, slices.Delete(args, i, i+2)...)
+	}
 	if err != nil {
 		return nil, notRegistered(o.name, err)
 	}

@@ -62,8 +62,15 @@ func up(c *docker.Container) bool {
 // here reports whether anything of the container is on this engine.
 func (o observed) here() bool { return o.user != nil || o.sidecar != nil }
 
-// elsewhere reports that a container on another machine has joined by that name.
-func (o observed) elsewhere() bool { return !o.here() && o.client != nil && o.client.Connected }
+// ofRun reports that a run of a container made the registration. Gateways from
+// before kinds do not tell.
+func (o observed) ofRun() bool { return o.client.Kind == edgeapi.KindContainer }
+
+// elsewhere reports that the name is in the VPN and not of this engine: what is
+// not marked as made by a run is a person's, whether it has joined or not.
+func (o observed) elsewhere() bool {
+	return o.client != nil && (!o.ofRun() || !o.here() && o.client.Connected)
+}
 
 // detached reports that the container has outlived the network it shares.
 func (o observed) detached() bool {
@@ -82,8 +89,8 @@ func decideRun(o observed, services []Served) (plan, error) {
 			Hint("choose another name with --name, or delete it: `openshell container rm %s`", o.name).
 			Hint("bring it back to life: `openshell container start %s`", o.name)
 	case o.elsewhere():
-		return nil, fault.New(fault.ContainerExists, fault.ExitConflict, "a container %s of another machine has joined gateway %s", o.name, o.on).
-			Hint("choose another name with --name")
+		return nil, fault.New(fault.ContainerExists, fault.ExitConflict, "gateway %s has a VPN client %s already, which no container of this machine is", o.on, o.name).
+			Hint("choose another name with --name, or take it away if nobody needs it: `openshell container rm %s`", o.name)
 	}
 	for _, s := range services {
 		if r := o.takenBy(s.Host); r != nil {

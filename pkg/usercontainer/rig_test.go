@@ -40,6 +40,7 @@ type rig struct {
 	clients []edgeapi.VPNClient
 	foreign []edgeapi.Route // of others
 	deaf    bool            // the edge does not answer
+	old     bool            // its app-gateway knows no kinds
 	refuses string          // what a registration is answered
 	crash   bool            // the user's process ends whenever it is started
 }
@@ -152,6 +153,12 @@ func (r *rig) add(name string, flags []string, spec docker.ExecSpec) (int, error
 	pkg := packed{ID: client.ID, Token: secret, Epoch: r.epoch}
 	for len(flags) > 0 {
 		switch flags[0] {
+		case "--kind":
+			if r.old {
+				fmt.Fprintln(spec.Stderr, "app-gateway: unknown flag: --kind")
+				return 1, nil
+			}
+			client.Kind = flags[1]
 		case "--service":
 			host, port, _ := strings.Cut(flags[1], ":")
 			number, _ := strconv.Atoi(port)

@@ -112,7 +112,18 @@ func TestRunIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		"name of another container":    {func(r *rig, _ *Options) { r.mustRun() }, fault.ContainerExists, fault.ExitConflict},
 		"name of another that stopped": {func(r *rig, _ *Options) { r.mustRun(); r.engine.Kill(on.UserContainer("web")) }, fault.ContainerExists, fault.ExitConflict},
 		"name in use elsewhere": {func(r *rig, _ *Options) {
+			r.clients = []edgeapi.VPNClient{{ID: "aa", Name: "web", Kind: edgeapi.KindContainer, Connected: true}}
+		}, fault.ContainerExists, fault.ExitConflict},
+		"name of somebody's client": {func(r *rig, _ *Options) {
 			r.clients = []edgeapi.VPNClient{{ID: "aa", Name: "web", Connected: true}}
+		}, fault.ContainerExists, fault.ExitConflict},
+		"name of somebody's client that is away": {func(r *rig, _ *Options) {
+			r.clients = []edgeapi.VPNClient{{ID: "aa", Name: "web"}}
+		}, fault.ContainerExists, fault.ExitConflict},
+		"half a container and somebody's client": {func(r *rig, _ *Options) {
+			r.mustRun()
+			r.engine.Remove(on.UserContainer("web"))
+			r.clients = []edgeapi.VPNClient{{ID: "aa", Name: "web"}}
 		}, fault.ContainerExists, fault.ExitConflict},
 		"name with a dot":   {func(_ *rig, o *Options) { o.Name = "a.b" }, fault.BadName, fault.ExitUsage},
 		"reserved name":     {func(_ *rig, o *Options) { o.Name = "collab" }, fault.BadName, fault.ExitUsage},
@@ -181,6 +192,35 @@ func TestAFailedRunLeavesNothing(t *testing.T) {
 				t.Errorf("nobody learns why: %v", e)
 			}
 		})
+	}
+}
+
+// A person registers the name between the run's look and its registration.
+func TestAFailedRunLeavesAnothersRegistration(t *testing.T) {
+	r := newRig(t)
+	r.engine.Intercept(func(c dockertest.Call) error {
+		if c.Op == "CreateContainer" {
+			r.clients = []edgeapi.VPNClient{{ID: "aa", Name: "web"}}
+		}
+		return nil
+	})
+	wantFault(t, r.run(options()), fault.ContainerFailed, fault.ExitFailure)
+	if diff := cmp.Diff([]string{"client web"}, r.left()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAGatewayWithoutKindsRunsContainers(t *testing.T) {
+	r := newRig(t)
+	r.old = true
+	r.mustRun()
+	if c := r.get(); c.State != Running || len(c.Services) != 2 {
+		t.Errorf("%+v", c)
+	}
+	must(t, r.m.Remove(t.Context(), on, "web", r))
+	r.engine.Fail("StartContainer", 1, errors.New("no"))
+	if err := r.run(options()); err == nil || len(r.left()) > 0 {
+		t.Errorf("%v, left %v", err, r.left())
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/edge/edgeapi"
 )
 
 // Bounds of a registry.
@@ -46,8 +47,9 @@ type Service struct {
 type Container struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
-	TokenHash string     `json:"tokenHash"` // SHA-256 in hexadecimal: a token is as random as a key
-	Address   netip.Addr `json:"address"`   // in the VPN, for as long as the container is registered
+	Kind      string     `json:"kind,omitempty"` // who registered it; empty: a person, or not known
+	TokenHash string     `json:"tokenHash"`      // SHA-256 in hexadecimal: a token is as random as a key
+	Address   netip.Addr `json:"address"`        // in the VPN, for as long as the container is registered
 	Services  []Service  `json:"services,omitempty"`
 	Created   time.Time  `json:"created"`
 }
@@ -65,6 +67,14 @@ func CheckName(name string) error {
 	}
 	if idForm.MatchString(name) {
 		return fmt.Errorf("container name %q has the form of an id", name)
+	}
+	return nil
+}
+
+// CheckKind reports why a registration cannot be of a kind.
+func CheckKind(kind string) error {
+	if kind != "" && kind != edgeapi.KindContainer {
+		return fmt.Errorf("kind %.40q is not %s", kind, edgeapi.KindContainer)
 	}
 	return nil
 }

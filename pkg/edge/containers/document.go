@@ -75,6 +75,9 @@ func (c Container) check() error {
 	if err := CheckName(c.Name); err != nil {
 		return err
 	}
+	if err := CheckKind(c.Kind); err != nil {
+		return err
+	}
 	if !hashForm.MatchString(c.TokenHash) {
 		return fmt.Errorf("tokenHash is not 64 hexadecimal digits")
 	}

@@ -34,9 +34,10 @@ func Open(stateDir string) Registry {
 	return Registry{filepath.Join(stateDir, filepath.Base(edge.ContainersFile))}
 }
 
-// Add registers a container. Nobody can learn its token later.
-func (r Registry) Add(ctx context.Context, name string, services []Service) (c Container, token string, err error) {
-	if err := errors.Join(CheckName(name), CheckServices(services)); err != nil {
+// Add registers a container. Nobody can learn its token later. A kind says who
+// may take the registration away unasked.
+func (r Registry) Add(ctx context.Context, name, kind string, services []Service) (c Container, token string, err error) {
+	if err := errors.Join(CheckName(name), CheckKind(kind), CheckServices(services)); err != nil {
 		return Container{}, "", err
 	}
 	token = newToken()
@@ -47,7 +48,7 @@ func (r Registry) Add(ctx context.Context, name string, services []Service) (c C
 		if len(d.Containers) >= MaxContainers {
 			return ErrFull
 		}
-		c = Container{ID: newID(), Name: name, TokenHash: hashOf(token), Address: d.assign(),
+		c = Container{ID: newID(), Name: name, Kind: kind, TokenHash: hashOf(token), Address: d.assign(),
 			Services: slices.Clone(services), Created: time.Now().UTC().Truncate(time.Second)}
 		d.Containers = append(d.Containers, c)
 		return nil

@@ -18,7 +18,7 @@ var addresses = cmpopts.EquateComparable(netip.Addr{})
 
 func add(t *testing.T, r Registry, name string, services ...Service) (Container, string) {
 	t.Helper()
-	c, token, err := r.Add(t.Context(), name, services)
+	c, token, err := r.Add(t.Context(), name, "", services)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestAddRefuses(t *testing.T) {
 		{"a", []Service{{"x", 1}, {"x", 2}}, "twice"},
 		{"a", many, "more than"},
 	} {
-		if c, token, err := r.Add(t.Context(), try.name, try.services); err == nil || !strings.Contains(err.Error(), try.want) || token != "" || c.ID != "" {
+		if c, token, err := r.Add(t.Context(), try.name, "", try.services); err == nil || !strings.Contains(err.Error(), try.want) || token != "" || c.ID != "" {
 			t.Errorf("%q with %v: %v; want %q", try.name, try.services, err, try.want)
 		}
 	}
@@ -164,7 +164,7 @@ func TestDamagedIsNotEmpty(t *testing.T) {
 			}
 			_, listed := r.List()
 			_, verified := r.Verify("0123456789abcdef", "x")
-			_, _, added := r.Add(t.Context(), "db", nil)
+			_, _, added := r.Add(t.Context(), "db", "", nil)
 			for _, err := range []error{listed, verified, added} {
 				if !errors.Is(err, ErrDamaged) {
 					t.Errorf("%v", err)
@@ -182,7 +182,7 @@ func TestAddAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if _, _, err := Open(dir).Add(t.Context(), fmt.Sprintf("c%d", i), nil); err != nil {
+			if _, _, err := Open(dir).Add(t.Context(), fmt.Sprintf("c%d", i), "", nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -211,7 +211,7 @@ func TestAddressesComeRound(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	r := Open(f.TempDir())
-	if _, _, err := r.Add(f.Context(), "web", []Service{{"site", 8080}}); err != nil {
+	if _, _, err := r.Add(f.Context(), "web", "", []Service{{"site", 8080}}); err != nil {
 		f.Fatal(err)
 	}
 	data, err := os.ReadFile(r.path)

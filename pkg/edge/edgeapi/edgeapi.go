@@ -64,6 +64,7 @@ type VPN struct {
 type VPNClient struct {
 	ID        string       `json:"id"`
 	Name      string       `json:"name"`
+	Kind      string       `json:"kind,omitempty"` // KindContainer: `openshell container run` registered it
 	Address   netip.Addr   `json:"address,omitzero"`
 	Connected bool         `json:"connected"`
 	Since     time.Time    `json:"since,omitzero"`

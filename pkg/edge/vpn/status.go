@@ -68,7 +68,7 @@ func Status(runDir string, registry containers.Registry) (edgeapi.VPN, error) {
 		}
 	}
 	for _, c := range registered {
-		client := edgeapi.VPNClient{ID: c.ID, Name: c.Name, Address: c.Address}
+		client := edgeapi.VPNClient{ID: c.ID, Name: c.Name, Kind: c.Kind, Address: c.Address}
 		for _, s := range c.Services {
 			client.Services = append(client.Services, edgeapi.VPNService{Host: s.Host, Port: s.Port})
 		}

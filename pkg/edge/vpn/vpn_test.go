@@ -36,7 +36,7 @@ func newRig(t *testing.T) rig {
 	r := rig{t: t, state: t.TempDir(), run: t.TempDir()}
 	r.hooks = HooksOf(r.state, r.run)
 	var err error
-	r.container, r.token, err = r.hooks.Registry.Add(t.Context(), "web", []containers.Service{{Host: "site", Port: 8080}})
+	r.container, r.token, err = r.hooks.Registry.Add(t.Context(), "web", edgeapi.KindContainer, []containers.Service{{Host: "site", Port: 8080}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestConnectRefuses(t *testing.T) {
 func TestStatusOfNoVPN(t *testing.T) {
 	r := newRig(t)
 	want := edgeapi.VPN{State: edgeapi.VPNDown, Clients: []edgeapi.VPNClient{{
-		ID: r.container.ID, Name: "web", Address: r.container.Address, Services: []edgeapi.VPNService{{Host: "site", Port: 8080}}}}}
+		ID: r.container.ID, Name: "web", Kind: edgeapi.KindContainer, Address: r.container.Address, Services: []edgeapi.VPNService{{Host: "site", Port: 8080}}}}}
 	got, err := Status(r.run, r.hooks.Registry)
 	if diff := cmp.Diff(want, got, addresses); err != nil || diff != "" {
 		t.Errorf("status (-want +got): %v\n%s", err, diff)
