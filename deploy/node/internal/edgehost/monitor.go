@@ -24,8 +24,13 @@ import (
 const (
 	pingTimeout   = 500 * time.Millisecond
 	resetPatience = time.Minute // with a reset that has not ended yet
-	lookReady     = 5 * time.Second
-	lookUnready   = time.Second
+	// reloadPatience is with a reload, from when it ended the app the last time:
+	// either the new one answers, or the one before comes back.
+	reloadPatience = time.Minute
+	lookReady      = 5 * time.Second
+	lookUnready    = time.Second
+
+	reloadFile = "reload.pid"
 )
 
 // Monitor knows how the edge is, and since when.
@@ -169,9 +174,20 @@ func (m *Monitor) judge(ctx context.Context, process nodeapi.Component) verdict 
 		}
 	}
 	if err := m.ping(ctx); err != nil {
-		return verdict{err: fmt.Errorf("app-gateway does not answer: %w", err), from: time.Time(reset.EndedAt)}
+		v := verdict{err: fmt.Errorf("app-gateway does not answer: %w", err), from: time.Time(reset.EndedAt)}
+		if m.reloading() {
+			v.err, v.pending = fmt.Errorf("a reload is under way: %w", err), true
+		}
+		return v
 	}
 	return verdict{}
+}
+
+// reloading reports whether a reload is at it, which is not cut.
+func (m *Monitor) reloading() bool {
+	path := filepath.Join(m.run, reloadFile)
+	info, err := os.Stat(path)
+	return err == nil && m.now().Sub(info.ModTime()) < reloadPatience && m.alive(path)
 }
 
 // withoutProcess tells a process that was not started yet from one that ended.

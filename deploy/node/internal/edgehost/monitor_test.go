@@ -125,6 +125,34 @@ func TestEdgeComesBackByItself(t *testing.T) {
 	}
 }
 
+// An app that does not answer because it is being replaced has not failed, for as
+// long as that may take.
+func TestReloadIsNotCut(t *testing.T) {
+	for name, test := range map[string]struct {
+		dead string
+		want nodeapi.EdgeState // after the edge's patience
+	}{
+		"it runs":       {"", nodeapi.EdgeStarting},
+		"it was killed": {reloadFile, nodeapi.EdgeFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.reset("ok", "", noon.Add(-time.Hour))
+			s.wants(nodeapi.EdgeReady, "")
+			file := filepath.Join(s.m.run, reloadFile)
+			if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chtimes(file, noon, noon)); err != nil {
+				t.Fatal(err)
+			}
+			s.dead, s.ping = test.dead, errors.New("refused")
+			s.wants(nodeapi.EdgeStarting, "refused")
+			s.clock = noon.Add(nodeapi.EdgePatience + time.Second)
+			s.wants(test.want, "refused")
+			s.clock = noon.Add(reloadPatience)
+			s.wants(nodeapi.EdgeFailed, "refused")
+		})
+	}
+}
+
 func TestRecordedTellsProcessesApart(t *testing.T) {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
