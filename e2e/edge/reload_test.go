@@ -222,6 +222,65 @@ func TestReloadThatFails(t *testing.T) {
 	})
 }
 
+// reloadMute begins a reload to a build that never answers, and returns once that
+// build is current.
+func (b *box) reloadMute(s *buildServer) {
+	b.t.Helper()
+	s.pack("mute", "mute")
+	b.sh("BUILD_SERVER_PORT=" + s.port + " GATEWAY_RELOAD_SECONDS=60 setsid /app/lib/reload-gateway.sh </dev/null >/tmp/reload.out 2>&1 &")
+	eventually(b.t, patience, "the new build is started", func() bool {
+		return strings.Contains(b.sh("cat /logs/gateway.log"), "standin mute starts")
+	})
+	if b.pid("reload") == 0 || b.current() == "releases/first" || !b.exists("/opt/gateway/pending") {
+		b.t.Fatalf("the reload is %d, current %s", b.pid("reload"), b.current())
+	}
+}
+
+func (b *box) current() string {
+	b.t.Helper()
+	return strings.TrimSpace(b.sh("readlink /opt/gateway/current"))
+}
+
+// A reload that is stopped goes back by itself, and the edge's stop stops it.
+func TestReloadThatIsStopped(t *testing.T) {
+	b, s := newStandinBox(t, ""), newBuildServer(t)
+	b.trust(s)
+	group := b.enter()
+	b.follow()
+	b.reloadMute(s)
+	b.kill("TERM", b.pid("reload"))
+	eventually(t, patience, "the build before serves", func() bool { return b.build() == "first" && b.pid("reload") == 0 })
+	if b.current() != "releases/first" || b.exists("/opt/gateway/pending") {
+		t.Errorf("current is %s", b.current())
+	}
+	b.sh(": >/logs/gateway.log")
+	b.reloadMute(s)
+	b.leave(group)
+	if b.current() != "releases/first" || b.exists("/opt/gateway/pending") {
+		t.Errorf("after the stop current is %s", b.current())
+	}
+}
+
+// A reload that is killed leaves the name of the release that served, by which the
+// node at its boot, or the next reload, goes back.
+func TestReloadThatIsKilled(t *testing.T) {
+	b, s := newStandinBox(t, ""), newBuildServer(t)
+	b.trust(s)
+	b.up()
+	b.reloadMute(s)
+	b.kill("KILL", b.pid("reload"))
+	if before := strings.TrimSpace(b.sh("cat /opt/gateway/pending")); before != "releases/first" {
+		t.Errorf("pending is %q", before)
+	}
+	s.pack("good", "")
+	if a := b.reload(s); a.Status != "ok" || a.doc["changed"] != true || b.build() != "good" || b.exists("/opt/gateway/pending") {
+		t.Errorf("the next reload: %v", a.doc)
+	}
+	if kept := b.sh("ls /opt/gateway/releases"); !strings.Contains(kept, "first") {
+		t.Errorf("the release that served is gone: %s", kept)
+	}
+}
+
 func isArchive(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".tar.gz") }
 
 func truncated(w http.ResponseWriter, r *http.Request) bool {

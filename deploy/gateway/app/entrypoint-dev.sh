@@ -65,8 +65,9 @@ run() { setsid --wait "$app_dir/main.sh" -r "$1" </dev/null >/dev/null || true; 
 stop() {
   trap : TERM INT
   printf 'the edge is stopping\n'
-  # A reset would start again what is stopped here.
+  # A reset or a reload would start again what is stopped here.
   stop_recorded "$GATEWAY_RUN/reset.pid" 2 || true
+  stop_recorded "$GATEWAY_RUN/reload.pid" 2 || true
   run lib/stop-app-gateway.sh
   run lib/stop-vpn.sh
   run lib/stop-nginx.sh

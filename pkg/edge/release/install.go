@@ -12,7 +12,14 @@ import (
 	"github.com/gofrs/flock"
 )
 
-const releasesDir = "releases"
+const (
+	releasesDir = "releases"
+
+	// pendingFile, in root, names what current led to before it was led to a release
+	// that has not answered yet: whoever finds it goes back there. Who sees the new
+	// release answer removes it.
+	pendingFile = "pending"
+)
 
 // Installed is what Install found and did.
 type Installed struct {
@@ -24,7 +31,8 @@ type Installed struct {
 
 // Install fetches the source's current build and points current, in root, to it
 // in one step. A build that cannot be had, or is not whole, changes nothing. The
-// release that was used before is kept, older ones are not.
+// release that was used before is kept, older ones are not, and the file pending
+// names it until the new one has answered.
 func Install(ctx context.Context, source Source, root string) (Installed, error) {
 	releases := filepath.Join(root, releasesDir)
 	if err := os.MkdirAll(releases, 0o755); err != nil {
@@ -64,6 +72,11 @@ func Install(ctx context.Context, source Source, root string) (Installed, error)
 	}
 	if !installed.Changed {
 		return installed, nil
+	}
+	if previous != "" {
+		if err := errors.Join(replaceFile(filepath.Join(root, pendingFile), []byte(previous+"\n")), syncDir(root)); err != nil {
+			return Installed{}, fmt.Errorf("note which release is used: %w", err)
+		}
 	}
 	if err := link(root, currentLink, target); err != nil {
 		return Installed{}, fmt.Errorf("switch to the release: %w", err)

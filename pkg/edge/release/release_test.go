@@ -158,6 +158,9 @@ func TestInstall(t *testing.T) {
 		if data, err := os.ReadFile(filepath.Join(root, "current/bin/app-gateway")); string(data) != build {
 			t.Errorf("installed %q: %v", data, err)
 		}
+		if data, err := os.ReadFile(filepath.Join(root, pendingFile)); string(data) != previous+"\n" {
+			t.Errorf("pending is %q: %v", data, err)
+		}
 		previous = "releases/" + manifest.SHA256
 	}
 	again, err := Install(t.Context(), source, root)

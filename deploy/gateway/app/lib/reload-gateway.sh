@@ -4,7 +4,9 @@
 # Fetches the build server's current build, verifies it with the key that the
 # gateway was made with, switches to it and restarts app-gateway. Nothing else is
 # touched: VPN, routes and allocation stay. A build that cannot be had or does
-# not come up leaves the one that serves.
+# not come up leaves the one that serves. Until the new one has answered, the file
+# pending names the release before it, to which whoever finds that file goes back:
+# this script, however it ends, the next one, or the node at its boot.
 #
 # GATEWAY_BUILD_URL says where builds are served; else it is BUILD_SERVER_IP,
 # which is the default route's gateway unless given, and BUILD_SERVER_PORT.
@@ -12,7 +14,8 @@ set -euo pipefail
 # shellcheck source=deploy/gateway/app/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-readonly app_file=$GATEWAY_RUN/app.pid loop_file=$GATEWAY_RUN/loop.pid
+readonly app_file=$GATEWAY_RUN/app.pid loop_file=$GATEWAY_RUN/loop.pid reload_file=$GATEWAY_RUN/reload.pid
+readonly pending=$GATEWAY_ROOT/pending
 readonly public_key=$GATEWAY_STATE/build.pub
 readonly stop_seconds=${GATEWAY_STOP_GRACE:-10} answer_seconds=${GATEWAY_RELOAD_SECONDS:-10}
 
@@ -42,6 +45,7 @@ restart() {
   before=$(cat "$app_file" 2>/dev/null || true)
   pid=$(recorded "$app_file") || pid=
   mark "$reloading_marker" "$$"
+  record "$$" "$reload_file" # anew: the node counts from here
   if [[ -n $pid ]]; then
     started=${before#* }
     signal TERM "-$pid"
@@ -50,25 +54,38 @@ restart() {
       await 5 gone "$pid" "$started" || return 1
     fi
   fi
-  "$helper" reset await-app --timeout "${answer_seconds}s" --pid-file "$app_file" --program "$1" --once --after "$before" 2>"$work/log"
+  # Without the lock: it may outlive a script that is killed.
+  "$helper" reset await-app --timeout "${answer_seconds}s" --pid-file "$app_file" --program "$1" --once --after "$before" 2>"$work/log" 8>&-
 }
 
 # back: to the release that served.
 back() {
+  local previous
+  previous=$(cat "$pending")
   ln -sfn "$previous" "$GATEWAY_ROOT/.current.back"
   mv -T "$GATEWAY_ROOT/.current.back" "$GATEWAY_ROOT/current"
-  switched=
+  rm -f "$pending"
+}
+
+# serves PROGRAM: is it what runs?
+serves() {
+  local app
+  app=$(recorded "$app_file") && [[ $(readlink "/proc/$app/exe") == "$1" ]]
 }
 
 # undo: whatever ends the script before the new app answers leaves the old one.
 undo() {
   local code=$?
   trap '' TERM INT HUP
-  if [[ -n $switched ]]; then
-    back
-    restart "$helper" || true
+  if [[ -n $fetch ]]; then
+    signal TERM "$fetch"
+    wait "$fetch" || true
   fi
-  rm -rf "$reloading_marker" "$work"
+  if [[ -e $pending ]]; then
+    back
+    serves "$helper" || restart "$helper" || true
+  fi
+  rm -rf "$reloading_marker" "$reload_file" "$work"
   finish "$code"
 }
 
@@ -83,29 +100,33 @@ flock -w 0.5 8 || fail "a $(cat "$GATEWAY_RUN/lifecycle.lock") is already runnin
 echo reload >"$GATEWAY_RUN/lifecycle.lock"
 recorded "$loop_file" >/dev/null || fail "app-gateway is not kept running: reset the gateway"
 
+# One that was killed has left a build that nobody has seen to work.
+if [[ -s $pending ]]; then back; fi
 # The program that works helps, whatever becomes of the new one.
 helper=$(readlink -e "$APP_GATEWAY") || fail "there is no build at $APP_GATEWAY"
-previous=$(readlink "$GATEWAY_ROOT/current")
-switched='' work=$(mktemp -d)
+work=$(mktemp -d) fetch=''
 trap undo EXIT
+record "$$" "$reload_file"
 code=0
-fetched=$("$helper" build fetch --url "$url" --public-key "$public_key" --root "$GATEWAY_ROOT" 2>"$work/log") || code=$?
+# A job, so that a signal does not leave it to switch after we went back.
+"$helper" build fetch --url "$url" --public-key "$public_key" --root "$GATEWAY_ROOT" </dev/null >"$work/fetched" 2>"$work/log" 3>&- &
+fetch=$!
+wait "$fetch" || code=$?
+fetch=
 ((code == 0)) || fail "the build cannot be had from $url: $(reason)"
 
 new=$(readlink -e "$APP_GATEWAY") || new=
-app=$(recorded "$app_file") || app=
-if [[ -n $app && $(readlink "/proc/$app/exe") == "$new" ]]; then
+if [[ ! -e $pending ]] && serves "$new"; then
   # shellcheck disable=SC2016 # jq's own variable
-  ok --argjson fetched "$fetched" '$fetched | {changed: false, commit, sha256}'
+  ok --slurpfile fetched "$work/fetched" '$fetched[0] | {changed: false, commit, sha256}'
   exit 0
 fi
-switched=1
 if ! restart "$new"; then
   why=$(reason)
-  back
+  if [[ -e $pending ]]; then back; fi
   restart "$helper" || fail "the new build does not come up ($why), and the one before neither ($(reason))"
   fail "the new build does not come up, the one before serves again: $why"
 fi
-switched=
+rm -f "$pending"
 # shellcheck disable=SC2016 # jq's own variable
-ok --argjson fetched "$fetched" '$fetched | {changed: true, commit, sha256}'
+ok --slurpfile fetched "$work/fetched" '$fetched[0] | {changed: true, commit, sha256}'

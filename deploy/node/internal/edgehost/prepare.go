@@ -75,6 +75,9 @@ func (h *Host) prepare() error {
 	if err := directory(h.run, 0o711); err != nil {
 		return err
 	}
+	if err := h.leaveUnproven(root); err != nil {
+		return err
+	}
 	if err := h.repairRelease(root); err != nil {
 		return err
 	}
@@ -103,6 +106,30 @@ func directory(path string, mode fs.FileMode) error {
 		return err
 	}
 	return os.Chmod(path, mode)
+}
+
+// leaveUnproven leads current back to the release before it when the reload that
+// switched was interrupted before the new one answered. One that is still at it
+// does so itself.
+func (h *Host) leaveUnproven(root string) error {
+	pending := filepath.Join(root, "pending")
+	data, err := os.ReadFile(pending)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if recorded(filepath.Join(h.run, reloadFile)) {
+		return nil
+	}
+	if before := strings.TrimSpace(string(data)); before != "" {
+		slog.Warn("a reload was interrupted before its build had answered; the release before it is used again", "release", before)
+		if err := link(before, filepath.Join(root, "current")); err != nil {
+			return err
+		}
+	}
+	return os.Remove(pending)
 }
 
 // repairRelease leads current to the image's own release unless it leads to a

@@ -129,6 +129,39 @@ func TestReleaseThatLacksSomethingGivesWay(t *testing.T) {
 	}
 }
 
+// A reload that was killed after it had switched leaves a build that nobody has
+// seen to work.
+func TestReleaseThatIsUnprovenGivesWay(t *testing.T) {
+	for name, test := range map[string]struct{ pending, want string }{
+		"to the release before":           {"releases/0123\n", "releases/0123"},
+		"to the image's":                  {"BUILTIN\n", "BUILTIN"},
+		"not to a release that is gone":   {"releases/gone\n", "BUILTIN"},
+		"not without the name of another": {"\n", "releases/4567"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			root := filepath.Join(h.state, "gateway")
+			release(t, filepath.Join(root, "releases/0123"))
+			release(t, filepath.Join(root, "releases/4567"))
+			current, pending := filepath.Join(root, "current"), filepath.Join(root, "pending")
+			if err := os.Symlink("releases/4567", current); err != nil {
+				t.Fatal(err)
+			}
+			builtIn := strings.NewReplacer("BUILTIN", h.builtIn)
+			if err := os.WriteFile(pending, []byte(builtIn.Replace(test.pending)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mustPrepare(t, h)
+			if got, err := os.Readlink(current); err != nil || got != builtIn.Replace(test.want) {
+				t.Errorf("current leads to %q, %v; want %q", got, err, builtIn.Replace(test.want))
+			}
+			if exists(pending) {
+				t.Error("the next boot would do it again")
+			}
+		})
+	}
+}
+
 func remove(t *testing.T, path string) {
 	t.Helper()
 	if err := os.RemoveAll(path); err != nil {
