@@ -88,6 +88,31 @@ s.sendto(b"ping", (sys.argv[1], %d)); print(s.recv(99))`
 	})
 }
 
+// testPreface knocks at a supervisor without its key, from where the gateway
+// does. It answers no SSH.
+func testPreface(t *testing.T, g *Gateway) {
+	b := g.sandbox(t, "preface")
+	ask := func(t *testing.T, preface string) string {
+		return strings.TrimSpace(g.CLI(t, "gateway", "exec", "--", "bash", "-c", fmt.Sprintf(`exec 3<>/dev/tcp/%s/2222; printf %s >&3 || true; { timeout 10 cat <&3 || true; } | head -c 64 | tr -cd '[:print:]'`, b.ip(t), preface)).Exits(t, 0).Stdout)
+	}
+	mac := strings.Repeat("0", 64)
+	for name, preface := range map[string]string{
+		"a wrong code": fmt.Sprintf(`"NSSH1 gateway $(date +%%s) nonce %s\n"`, mac),
+		"a stale one":  fmt.Sprintf(`"NSSH1 gateway 1 nonce %s\n"`, mac),
+		"SSH at once":  `"SSH-2.0-OpenSSH_9\r\n"`,
+		"too long":     `"%04000d"`,
+		"binary":       `"\001\377\376\n"`,
+		"only a part":  `"NSSH1 gate"`, // and then nothing
+	} {
+		t.Run(name, func(t *testing.T) {
+			if said := ask(t, preface); said != "" && said != "ERR" {
+				t.Errorf("the supervisor says %q", said)
+			}
+		})
+	}
+	b.sh(t, "true") // it still lets the gateway in
+}
+
 // probe is a shell command that connects by TCP, or fails within seconds.
 func probe(host string, port int) string {
 	return fmt.Sprintf("timeout 3 bash -c 'exec 3<>/dev/tcp/%s/%d'", host, port)

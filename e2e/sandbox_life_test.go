@@ -187,6 +187,10 @@ func testOpenSSH(t *testing.T, b *Box, config, host string) {
 	if got := tool("", "ssh", "-tt", "-F", config, host, "tty"); !strings.HasPrefix(got, "/dev/pts/") {
 		t.Errorf("ssh -tt: %q", got)
 	}
+	// A shell at a terminal.
+	if r := b.g.run(t, "echo in $PWD\nexit 8\n", "script", "-qec", openshellBin+" sandbox connect "+b.Name, "/dev/null"); r.Code != 8 || !strings.Contains(r.Stdout, "in /sandbox") {
+		t.Errorf("connect: %s", r)
+	}
 	dir := t.TempDir()
 	local := filepath.Join(dir, "local")
 	if err := os.WriteFile(local, []byte("a file\n"), 0o640); err != nil {

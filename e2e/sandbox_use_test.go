@@ -18,6 +18,7 @@ import (
 func TestSandboxes(t *testing.T) {
 	g := started(t, "use")
 	t.Run("isolation", func(t *testing.T) { testIsolation(t, g) })
+	t.Run("preface", func(t *testing.T) { testPreface(t, g) })
 	t.Run("TestPitfall28NoSecretOfASandboxWhereItDoesNotBelong", func(t *testing.T) { testSandboxSecrets(t, g) })
 	t.Run("mistakes", func(t *testing.T) { testSandboxMistakes(t, g) })
 	t.Run("images", func(t *testing.T) { testImages(t, g) })
