@@ -58,6 +58,7 @@ type App struct {
 	client    *push.Client    // nil when stand-alone
 	spool     *push.Spool     // nil when stand-alone
 	deliverer *push.Deliverer // nil when stand-alone
+	reading   sync.Mutex      // of the registry: what was read later counts
 }
 
 // New makes an app that resumes what the process before it did in this epoch.
@@ -74,7 +75,7 @@ func New(config Config, parts Parts) (*App, error) {
 		ctx, cancel := context.WithTimeout(ctx, updateLimit)
 		defer cancel()
 		return parts.Run(ctx, script.UpdateNginxLocations, input)
-	}, func() any { return routes.Stamp(config.NginxConfig) }, a.log)
+	}, func() any { return routes.Stamp(config.NginxConfig) }, routes.ApplyPause, a.log)
 	names, err := routes.OpenNames(config.state(edge.NamesFile))
 	if err != nil {
 		a.log.Error("names of services are lost", "error", err)
@@ -235,6 +236,8 @@ func (a *App) readSandboxes() {
 
 // readContainers keeps what is known when the registry cannot be read.
 func (a *App) readContainers() {
+	a.reading.Lock()
+	defer a.reading.Unlock()
 	all, err := a.parts.Containers.List()
 	a.table.Report("containers", err)
 	if err == nil {

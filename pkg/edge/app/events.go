@@ -48,14 +48,26 @@ func (a *App) event(r *http.Request) (any, error) {
 	if source, err := sourceOf(r); err != nil || source != container.Address {
 		return nil, refused(http.StatusForbidden, "events are taken from the container's address in the VPN only")
 	}
-	if event.Type == edgeapi.EventWatchdog {
-		return edgeapi.EventAnswer{Status: "ok", Routes: a.table.Beat(container)}, nil
+	own, err := a.take(event, container)
+	if errors.Is(err, routes.ErrRemoved) {
+		// It may also have come since the registry was last read.
+		a.readContainers()
+		own, err = a.take(event, container)
 	}
-	own, err := a.table.Map(container, event.Host, event.Port)
-	if err != nil {
+	switch {
+	case errors.Is(err, routes.ErrRemoved):
+		return nil, refused(http.StatusUnauthorized, "%v", ErrUnauthorized)
+	case err != nil:
 		return nil, refused(http.StatusBadRequest, "%v", err)
 	}
 	return edgeapi.EventAnswer{Status: "ok", Routes: own}, nil
+}
+
+func (a *App) take(event edgeapi.Event, container routes.Container) ([]edgeapi.Route, error) {
+	if event.Type == edgeapi.EventWatchdog {
+		return a.table.Beat(container)
+	}
+	return a.table.Map(container, event.Host, event.Port)
 }
 
 func checkEvent(event edgeapi.Event) error {

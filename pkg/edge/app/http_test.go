@@ -100,6 +100,16 @@ func TestEventAnswersOwnRoutes(t *testing.T) {
 	}
 }
 
+// A container that was registered since the registry was last read is taken at once.
+func TestAContainerThatJustCameIsTaken(t *testing.T) {
+	a := newPlace(t).app()
+	a.table.SetContainers(nil)
+	w := request(a, http.MethodPost, edgeapi.EventPath, `{"type":"watchdog","container":"c1"}`, "Authorization", "Bearer "+goodToken, "X-Real-IP", "172.16.1.1")
+	if w.Code != http.StatusOK || len(a.table.Routes()) != 1 {
+		t.Errorf("status %d, routes %v", w.Code, a.table.Routes())
+	}
+}
+
 func TestPagesOfOtherOriginsGetNothing(t *testing.T) {
 	p := newPlace(t)
 	p.config.Origins = []string{"https://app.example"}

@@ -16,11 +16,15 @@ const (
 	maxRetry = 5 * time.Second
 )
 
+// ApplyPause bounds how often containers that change their mind reload nginx.
+const ApplyPause = 250 * time.Millisecond
+
 // Applier gives full sets to nginx: one call at a time, the newest set next, a
 // refused one again.
 type Applier struct {
 	run   func(ctx context.Context, input string) error
 	stamp func() any
+	pause time.Duration
 	log   *slog.Logger
 
 	wake    chan struct{}
@@ -31,9 +35,10 @@ type Applier struct {
 }
 
 // NewApplier makes an applier whose sets are run, as lines of "host ip port".
-// stamp changes with what run makes, whoever changes it.
-func NewApplier(run func(ctx context.Context, input string) error, stamp func() any, log *slog.Logger) *Applier {
-	return &Applier{run: run, stamp: stamp, log: log, wake: make(chan struct{}, 1), first: make(chan struct{})}
+// stamp changes with what run makes, whoever changes it. A set that was taken
+// has nginx for itself for the time of pause.
+func NewApplier(run func(ctx context.Context, input string) error, stamp func() any, pause time.Duration, log *slog.Logger) *Applier {
+	return &Applier{run: run, stamp: stamp, pause: pause, log: log, wake: make(chan struct{}, 1), first: make(chan struct{})}
 }
 
 // Set asks for a full set.
@@ -116,6 +121,12 @@ func (a *Applier) Loop(ctx context.Context) {
 			close(a.first)
 		}
 		applied, made, retry = wanted, a.stamp(), minRetry
+		// What is asked for meanwhile is awake in the channel.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(a.pause):
+		}
 	}
 }
 

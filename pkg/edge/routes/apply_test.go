@@ -89,13 +89,14 @@ func TestApplierLastSetWins(t *testing.T) {
 	}), 1, 30)
 	rapid.Check(t, func(r *rapid.T) {
 		plan, takes := steps.Draw(r, "steps"), time.Duration(rapid.IntRange(0, 300).Draw(r, "takes"))*time.Millisecond
-		synctest.Test(t, func(t *testing.T) { playSets(t, plan, takes) })
+		pause := time.Duration(rapid.IntRange(0, 300).Draw(r, "rest")) * time.Millisecond
+		synctest.Test(t, func(t *testing.T) { playSets(t, plan, takes, pause) })
 	})
 }
 
-func playSets(t *testing.T, plan []step, takes time.Duration) {
+func playSets(t *testing.T, plan []step, takes, pause time.Duration) {
 	nginx := &fakeNginx{takes: takes}
-	a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
+	a := NewApplier(nginx.run, nginx.stamp, pause, slog.New(slog.DiscardHandler))
 	go a.Loop(t.Context())
 	refusals := 0
 	for _, s := range plan {
@@ -126,7 +127,7 @@ func playSets(t *testing.T, plan []step, takes time.Duration) {
 func TestApplierCoalesces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{takes: time.Second}
-		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, ApplyPause, slog.New(slog.DiscardHandler))
 		go a.Loop(t.Context())
 		for n := range 1000 {
 			a.Set(services(n))
@@ -139,10 +140,42 @@ func TestApplierCoalesces(t *testing.T) {
 	})
 }
 
+// A container that says another port with each event does not have nginx reload
+// as fast as it talks, and what it says last counts soon.
+func TestApplierPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nginx := &fakeNginx{}
+		a := NewApplier(nginx.run, nginx.stamp, ApplyPause, slog.New(slog.DiscardHandler))
+		go a.Loop(t.Context())
+		a.Set(services(1))
+		if _, calls := nginx.has(); calls != 1 {
+			t.Errorf("%d calls, want the first set at once", calls)
+		}
+		for n := range 1000 {
+			a.Set(services(n % 2))
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		if _, calls := nginx.has(); calls < 2 || calls > 5 {
+			t.Errorf("%d calls in a second of changes", calls)
+		}
+		a.Set(services(7))
+		time.Sleep(ApplyPause)
+		set, calls := nginx.has()
+		if !strings.HasPrefix(set, "web-7 ") {
+			t.Errorf("nginx has %q, want the last set", set)
+		}
+		time.Sleep(time.Minute)
+		if _, now := nginx.has(); now != calls {
+			t.Errorf("%d calls of nobody", now-calls)
+		}
+	})
+}
+
 func TestApplierAppliesTheFirstSetEvenIfEmptyAndNoSetTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{set: "of the process before"}
-		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, ApplyPause, slog.New(slog.DiscardHandler))
 		for range 5 {
 			a.Set(nil)
 		}
@@ -158,14 +191,16 @@ func TestApplierAppliesTheFirstSetEvenIfEmptyAndNoSetTwice(t *testing.T) {
 func TestApplierRepairsWhatOthersReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{}
-		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, ApplyPause, slog.New(slog.DiscardHandler))
 		go a.Loop(t.Context())
 		a.Set(services(1))
 		set, _ := nginx.has()
+		time.Sleep(ApplyPause)
 		a.Check()
 		if _, calls := nginx.has(); calls != 1 {
 			t.Errorf("%d calls, though nothing was replaced", calls)
 		}
+		time.Sleep(ApplyPause)
 		nginx.change(func(f *fakeNginx) { f.set = "" }) // as reset-nginx does
 		a.Check()
 		if got, calls := nginx.has(); got != set || calls != 2 {
@@ -177,7 +212,7 @@ func TestApplierRepairsWhatOthersReplaced(t *testing.T) {
 func TestApplierBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nginx := &fakeNginx{refuse: 1 << 30}
-		a := NewApplier(nginx.run, nginx.stamp, slog.New(slog.DiscardHandler))
+		a := NewApplier(nginx.run, nginx.stamp, ApplyPause, slog.New(slog.DiscardHandler))
 		go a.Loop(t.Context())
 		a.Set(services(1))
 		time.Sleep(time.Minute)

@@ -22,15 +22,21 @@ type pulse struct {
 	mapped map[string]uint16 // services that it reported beside those it was made with
 }
 
+// ErrRemoved says that a container is not registered any more.
+var ErrRemoved = errors.New("the container was removed")
+
 // Beat takes a sign of life.
-func (t *Table) Beat(c Container) []edgeapi.Route {
+func (t *Table) Beat(c Container) ([]edgeapi.Route, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.removed(c.ID) {
+		return nil, ErrRemoved
+	}
 	if known := t.know(c); t.beat(c.ID) || !known {
 		t.update()
 		t.remember()
 	}
-	return t.routesOf(c.ID)
+	return t.routesOf(c.ID), nil
 }
 
 // Map takes a service that a live container offers.
@@ -43,6 +49,9 @@ func (t *Table) Map(c Container, host string, port uint16) ([]edgeapi.Route, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.removed(c.ID) {
+		return nil, ErrRemoved
+	}
 	known := t.know(c)
 	revived := t.beat(c.ID)
 	mapped := t.pulses[c.ID].mapped
@@ -56,6 +65,12 @@ func (t *Table) Map(c Container, host string, port uint16) ([]edgeapi.Route, err
 		t.remember()
 	}
 	return t.routesOf(c.ID), nil
+}
+
+// removed needs the lock. Before the registry was read, nothing counts as removed.
+func (t *Table) removed(id string) bool {
+	_, there := t.containers[id]
+	return t.containersKnown && !there
 }
 
 // know needs the lock. It answers whether the container was known like this.

@@ -62,6 +62,13 @@ func newSetup(t *testing.T, dir string, epoch int64) *setup {
 	return s
 }
 
+func (s *setup) mustBeat(t *testing.T, c Container) {
+	t.Helper()
+	if _, err := s.Beat(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // states are the routes in short.
 func (s *setup) states() []string {
 	all := []string{}
@@ -113,7 +120,10 @@ func TestNamesStayWithTheirOwner(t *testing.T) {
 	// The container comes second, whatever it does.
 	c := container("c1", "172.16.1.0", edgeapi.VPNService{Host: "web", Port: 80}, edgeapi.VPNService{Host: "own", Port: 81})
 	s.SetContainers([]Container{c})
-	routes := s.Beat(c)
+	routes, err := s.Beat(c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want(t, "set", s.applied(), "own 172.16.1.0:81", "web 10.42.0.7:8080")
 	want(t, "routes", s.states(), "own container/c1 live", "web sandbox/s1 live", `web container/c1 conflict name "web" belongs to sandbox "box-s1"`)
 	if len(routes) != 2 || routes[1].State != edgeapi.RouteConflict {
@@ -122,7 +132,7 @@ func TestNamesStayWithTheirOwner(t *testing.T) {
 	// After a restart the first is still the first, whoever is seen first.
 	s = newSetup(t, dir, 1)
 	s.SetContainers([]Container{c})
-	s.Beat(c)
+	s.mustBeat(t, c)
 	want(t, "set before sandboxes are known", s.applied(), "own 172.16.1.0:81")
 	s.SetSandboxes([]edge.SandboxRoute{sandbox("web", "s1", "10.42.0.7")})
 	want(t, "set after a restart", s.applied(), "own 172.16.1.0:81", "web 10.42.0.7:8080")
@@ -137,6 +147,24 @@ func TestNamesStayWithTheirOwner(t *testing.T) {
 	want(t, "routes", s.states(), "web sandbox/s1 live")
 }
 
+// A report that was on its way when its container was removed does not bring it back.
+func TestARemovedContainerStaysRemoved(t *testing.T) {
+	s := newSetup(t, t.TempDir(), 1)
+	c := container("c1", "172.16.1.0", edgeapi.VPNService{Host: "web", Port: 80})
+	s.mustBeat(t, c) // the registry is not known yet
+	s.SetContainers([]Container{c})
+	s.mustBeat(t, c)
+	s.SetContainers(nil)
+	if _, err := s.Beat(c); !errors.Is(err, ErrRemoved) {
+		t.Errorf("beat: %v", err)
+	}
+	if _, err := s.Map(c, "more", 81); !errors.Is(err, ErrRemoved) {
+		t.Errorf("map: %v", err)
+	}
+	want(t, "set", s.applied())
+	want(t, "routes", s.states())
+}
+
 func TestContainersEndWithTheirWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSetup(t, t.TempDir(), 1)
@@ -148,7 +176,7 @@ func TestContainersEndWithTheirWatchdog(t *testing.T) {
 		}
 		for range 10 {
 			time.Sleep(20 * time.Second)
-			s.Beat(a)
+			s.mustBeat(t, a)
 		}
 		synctest.Wait()
 		want(t, "set", s.applied(), "jupyter 172.16.1.0:80")
@@ -161,7 +189,7 @@ func TestContainersEndWithTheirWatchdog(t *testing.T) {
 		want(t, "routes after 30 s", s.states(), "jupyter container/a down the container has not reported for 30s",
 			"pgadmin container/b down the container has not reported for 30s")
 		// It comes back with what it had mapped.
-		s.Beat(a)
+		s.mustBeat(t, a)
 		want(t, "set after a late beat", s.applied(), "jupyter 172.16.1.0:80")
 	})
 }
