@@ -6,8 +6,9 @@ import (
 )
 
 // guard keeps pages of other origins out: a browser gets an answer only if its
-// page's origin is listed, or nobody's page asked. Services of the gateway count
-// as others, too.
+// page's origin is listed, or nobody's page asked. A service under a name below
+// localhost counts as another, too. One under a path URL does not: its pages share
+// the origin with all other paths, those of app-gateway among them.
 func guard(origins []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
