@@ -281,6 +281,48 @@ func TestReloadThatIsKilled(t *testing.T) {
 	}
 }
 
+// Another key is the gateway's once a build that it verifies has answered, and not
+// before.
+func TestReloadWithAnotherKey(t *testing.T) {
+	const trusted, candidate = "/var/lib/openshell/current/edge/build.pub", "/var/lib/openshell/current/edge/build.pub.candidate"
+	b, first, second := newStandinBox(t, ""), newBuildServer(t), newBuildServer(t)
+	b.trust(first)
+	b.up()
+	before := b.sh("cat " + trusted)
+	with := func(key string) answer {
+		t.Helper()
+		b.put(candidate, key)
+		a := b.reload(second, "GATEWAY_BUILD_KEY="+candidate, "GATEWAY_RELOAD_SECONDS=3")
+		if b.exists(candidate) {
+			t.Error("the candidate is left")
+		}
+		return a
+	}
+	public := filepath.Join(second.keys, release.PublicKeyFile)
+	second.pack("mute", "mute")
+	for name, key := range map[string]string{"a build that does not answer": public, "a key of others": filepath.Join(first.keys, release.PublicKeyFile)} {
+		if a := with(key); a.Status != "error" || b.sh("cat "+trusted) != before {
+			t.Errorf("%s: %v", name, a.doc)
+		}
+	}
+	second.pack("good", "")
+	if a := b.reload(second); a.Status != "error" || !strings.Contains(a.Error, "signature") {
+		t.Errorf("without the key: %v", a.doc)
+	}
+	want, err := os.ReadFile(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := with(public); a.Status != "ok" || b.build() != "good" || b.sh("cat "+trusted) != string(want) {
+		t.Errorf("with the key: %v", a.doc)
+	}
+	// The build that runs already has answered.
+	b.trust(first)
+	if a := with(public); a.Status != "ok" || a.doc["changed"] != false || b.sh("cat "+trusted) != string(want) {
+		t.Errorf("the same build again: %v", a.doc)
+	}
+}
+
 func isArchive(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".tar.gz") }
 
 func truncated(w http.ResponseWriter, r *http.Request) bool {

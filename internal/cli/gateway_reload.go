@@ -13,6 +13,7 @@ import (
 
 	"openshell.ai/openshell/internal/cli/render"
 	"openshell.ai/openshell/pkg/bootstrap"
+	"openshell.ai/openshell/pkg/edge/release"
 	"openshell.ai/openshell/pkg/gateway"
 )
 
@@ -36,7 +37,8 @@ func newGatewayReload(deps *Deps) *cobra.Command {
 the place of the gateway's app-gateway and scripts. VPN and routes stay. A build
 that cannot be had, is refused or does not come up changes nothing.
 
-A gateway takes builds by one public key alone, which --build-key sets.`,
+A gateway takes builds by one public key alone. --build-key names the one by which
+this build is verified; it is the gateway's from then on if the build answers.`,
 		Example: `  openshell gateway reload
   openshell gateway reload work --build-server 192.168.1.10:7180
   openshell gateway reload --build-key build.pub`,
@@ -44,7 +46,7 @@ A gateway takes builds by one public key alone, which --build-key sets.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	serverFlag(flags, &opts.Server, "build-server", "`HOST[:PORT]` that serves builds (default: this machine, as the gateway sees it, port 7180)")
-	flags.StringVar(&opts.keyFile, "build-key", "", "`file` of the public key by which the gateway takes builds from now on")
+	flags.StringVar(&opts.keyFile, "build-key", "", "`file` of the public key by which the gateway takes this build and, if it answers, all later ones")
 	mustRegister(cmd, "build-server", cobra.NoFileCompletions)
 	return cmd
 }
@@ -76,13 +78,16 @@ func (o *reloadOptions) readKey() error {
 	if o.keyFile == "" {
 		return nil
 	}
-	const accepted = "a file with a public key, as made beside the key that signs builds"
+	const accepted = "a file with an ed25519 public key in PEM, as `app-gateway build keygen` makes in build.pub"
 	key, err := os.ReadFile(o.keyFile)
 	if err != nil {
 		return badValue("build-key", o.keyFile, accepted).Because(err)
 	}
-	if len(key) == 0 || len(key) > maxKey || strings.Contains(string(key), "PRIVATE") {
+	if len(key) > maxKey || strings.Contains(string(key), "PRIVATE") {
 		return badValue("build-key", o.keyFile, accepted)
+	}
+	if _, err := release.ParsePublicKey(key); err != nil {
+		return badValue("build-key", o.keyFile, accepted).Because(err)
 	}
 	o.Key = key
 	return nil

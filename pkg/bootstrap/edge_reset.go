@@ -19,9 +19,11 @@ const (
 	reloadScript = "lib/reload-gateway.sh"
 	keepEpoch    = "GATEWAY_KEEP_EPOCH=1" // clients of the VPN find the keys they know
 
-	// buildKey is the public key by which the gateway accepts builds.
-	buildKey     = edge.StateDir + "/build.pub"
-	buildKeyMode = 0o600
+	// candidateKey is a public key by which the gateway is to accept builds. The
+	// script puts it in the place of the one before when such a build answers.
+	candidateKey     = edge.StateDir + "/build.pub.candidate"
+	candidateKeyMode = 0o600
+	candidateKeyName = "GATEWAY_BUILD_KEY"
 
 	// restoreTime is for a repair in passing: who starts a gateway waits for its
 	// API, not for this.
@@ -33,12 +35,17 @@ const (
 // ResetEdge implements Edges.
 func (m *Manager) ResetEdge(ctx context.Context, name gateway.Name, sink Sink) error {
 	return m.onEdge(ctx, name, ResetEdge, sink, func(container string, out *reporter) (bool, error) {
-		reset := func() (why, err error) {
-			return m.reset(ctx, name, container, resetTime, nil, func(phase string) { out.progress(ResetEdge, phase) })
+		begin := func() (why, err error) {
+			return m.edgeScript(ctx, name, container, resetScript, nil, nil)
 		}
-		why, err := reset()
-		if err == nil && why != nil && m.settles(ctx, container) {
-			why, err = reset()
+		why, err := begin()
+		if err == nil && alreadyRunning(why) && m.settles(ctx, container) {
+			why, err = begin()
+		}
+		// One that has begun is not begun again, whatever becomes of it: it goes on
+		// when nobody follows it any more.
+		if err == nil && why == nil {
+			why, err = m.followReset(ctx, name, container, resetTime, func(phase string) { out.progress(ResetEdge, phase) })
 		}
 		if err == nil && why != nil {
 			err = edgeFailed(name, "the edge of gateway %s was not reset", name).Because(why)
@@ -51,13 +58,15 @@ func (m *Manager) ResetEdge(ctx context.Context, name gateway.Name, sink Sink) e
 func (m *Manager) ReloadEdge(ctx context.Context, name gateway.Name, opts ReloadOptions, sink Sink) (Reloaded, error) {
 	var done Reloaded
 	err := m.onEdge(ctx, name, ReloadEdge, sink, func(container string, _ *reporter) (bool, error) {
-		if len(opts.Key) > 0 {
-			if err := m.Engine.WriteFile(ctx, container, buildKey, buildKeyMode, opts.Key); err != nil {
-				return false, stepError(ctx, err)
-			}
-		}
 		reload := func() (why, err error) {
-			return m.edgeScript(ctx, name, container, reloadScript, opts.environment(), &done)
+			env := opts.environment()
+			if len(opts.Key) > 0 {
+				if err := m.Engine.WriteFile(ctx, container, candidateKey, candidateKeyMode, opts.Key); err != nil {
+					return nil, stepError(ctx, err)
+				}
+				env = append(env, candidateKeyName+"="+candidateKey)
+			}
+			return m.edgeScript(ctx, name, container, reloadScript, env, &done)
 		}
 		why, err := reload()
 		if err == nil && why != nil && m.settles(ctx, container) {
@@ -110,12 +119,15 @@ func (m *Manager) onEdge(ctx context.Context, name gateway.Name, op Op, sink Sin
 	return nil
 }
 
-// reset runs the script and follows what it began. What the edge says went wrong
-// is returned as why.
-func (m *Manager) reset(ctx context.Context, name gateway.Name, container string, limit time.Duration, env []string, progress func(phase string)) (why, err error) {
-	if why, err := m.edgeScript(ctx, name, container, resetScript, env, nil); why != nil || err != nil {
-		return why, err
-	}
+// alreadyRunning reports whether a script refused because a reset or a reload had
+// not ended, which is how all of them say it.
+func alreadyRunning(why error) bool {
+	return why != nil && strings.HasSuffix(why.Error(), " is already running")
+}
+
+// followReset waits for the end of a reset that has begun. What the edge says went
+// wrong is returned as why.
+func (m *Manager) followReset(ctx context.Context, name gateway.Name, container string, limit time.Duration, progress func(phase string)) (why, err error) {
 	done, err := m.edgeCommand(ctx, name, container, edgeExec{
 		argv: []string{appGateway, "reset", "follow", "--timeout", limit.String()},
 		lines: func(line []byte) {
@@ -138,7 +150,10 @@ func (m *Manager) reset(ctx context.Context, name gateway.Name, container string
 func (r *run) restoreEdge(ctx context.Context) (bool, error) {
 	within, cancel := context.WithTimeout(ctx, restoreTime+answerTime)
 	defer cancel()
-	why, err := r.reset(within, r.plan.Name, r.container, restoreTime, []string{keepEpoch}, func(phase string) { r.out.progress(RestoreEdge, phase) })
+	why, err := r.edgeScript(within, r.plan.Name, r.container, resetScript, []string{keepEpoch}, nil)
+	if err == nil && why == nil {
+		why, err = r.followReset(within, r.plan.Name, r.container, restoreTime, func(phase string) { r.out.progress(RestoreEdge, phase) })
+	}
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}

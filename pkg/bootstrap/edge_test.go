@@ -201,6 +201,35 @@ func TestResetEdge(t *testing.T) {
 	})
 }
 
+// A reset that is not seen to end goes on, and another would renew the keys once
+// more.
+func TestResetThatIsNotSeenToEndIsNotBegunAgain(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		var ready sync.WaitGroup
+		play := edgeRig(t, r, map[string]played{
+			resetCommand: {out: `{"status":"ok"}`},
+			follow: {complaint: "app-gateway: the reset did not end within 1m0s\n", code: 1, then: func() {
+				r.mu.Lock()
+				r.edge = &nodeapi.Edge{State: nodeapi.EdgeStarting}
+				r.mu.Unlock()
+				ready.Go(func() {
+					time.Sleep(3 * time.Second)
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.edge = &nodeapi.Edge{State: nodeapi.EdgeReady}
+				})
+			}},
+		})
+		if err := r.m.ResetEdge(t.Context(), testName, r); !fault.HasID(err, fault.EdgeFailed) || !strings.Contains(err.Error(), "did not end") {
+			t.Errorf("got %v", err)
+		}
+		ready.Wait()
+		if diff := cmp.Diff([]string{resetCommand, follow}, play.asked); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestReloadEdge(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		play := edgeRig(t, r, map[string]played{reloadCommand: {out: `{"status":"ok","changed":true,"commit":"abc","sha256":"0123"}`}})
@@ -211,10 +240,15 @@ func TestReloadEdge(t *testing.T) {
 		if diff := cmp.Diff(Reloaded{Changed: true, Commit: "abc", SHA256: "0123"}, got); diff != "" {
 			t.Error(diff)
 		}
-		if diff := cmp.Diff([]string{"BUILD_SERVER_IP=10.1.1.1 BUILD_SERVER_PORT=7180 " + reloadCommand}, play.asked); diff != "" {
+		if diff := cmp.Diff([]string{"BUILD_SERVER_IP=10.1.1.1 BUILD_SERVER_PORT=7180 GATEWAY_BUILD_KEY=" + candidateKey + " " + reloadCommand}, play.asked); diff != "" {
 			t.Error(diff)
 		}
-		key := r.engine.VolumeFiles(resource)["current/edge/build.pub"]
+		// The script makes it the gateway's key once the build answers.
+		files := r.engine.VolumeFiles(resource)
+		if _, replaced := files["current/edge/build.pub"]; replaced {
+			t.Error("the key that the gateway trusts was replaced before the build answered")
+		}
+		key := files["current/edge/build.pub.candidate"]
 		if string(key.Data) != "a key" || key.Mode != 0o600 {
 			t.Errorf("the key is %q, mode %o", key.Data, key.Mode)
 		}
@@ -297,7 +331,7 @@ func TestEdgeThatComesUpIsWaitedFor(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		notYet := map[string]played{
 			"control routes": {complaint: "app-gateway: no such file or directory", code: 1},
-			resetCommand:     {out: `{"status":"error","error":"a reset is already running, or a reload"}`, code: 1},
+			resetCommand:     {out: `{"status":"error","error":"a reset is already running"}`, code: 1},
 		}
 		play := edgeRig(t, r, notYet)
 		soon := func() {

@@ -85,17 +85,30 @@ func ReadPrivateKey(path string) (ed25519.PrivateKey, error) {
 
 // ReadPublicKey reads build.pub.
 func ReadPublicKey(path string) (ed25519.PublicKey, error) {
-	der, err := readPEM(path, publicBlock)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
-	key, err := x509.ParsePKIXPublicKey(der)
+	key, err := ParsePublicKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("public key %s: %w", path, err)
 	}
+	return key, nil
+}
+
+// ParsePublicKey is ReadPublicKey of the file's content.
+func ParsePublicKey(data []byte) (ed25519.PublicKey, error) {
+	der, err := decodePEM(data, publicBlock)
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil, err
+	}
 	public, ok := key.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("public key %s is not an ed25519 key", path)
+		return nil, errors.New("it is not an ed25519 key")
 	}
 	return public, nil
 }
@@ -105,9 +118,17 @@ func readPEM(path, block string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	der, err := decodePEM(data, block)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return der, nil
+}
+
+func decodePEM(data []byte, block string) ([]byte, error) {
 	found, _ := pem.Decode(data)
 	if found == nil || found.Type != block {
-		return nil, fmt.Errorf("%s is no PEM file with a block %q", path, block)
+		return nil, fmt.Errorf("it is no PEM file with a block %q", block)
 	}
 	return found.Bytes, nil
 }

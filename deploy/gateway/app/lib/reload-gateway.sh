@@ -10,13 +10,16 @@
 #
 # GATEWAY_BUILD_URL says where builds are served; else it is BUILD_SERVER_IP,
 # which is the default route's gateway unless given, and BUILD_SERVER_PORT.
+# GATEWAY_BUILD_KEY is the file of another public key, which becomes the gateway's
+# once a build that it verifies has answered; the file is gone afterwards.
 set -euo pipefail
 # shellcheck source=deploy/gateway/app/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly app_file=$GATEWAY_RUN/app.pid loop_file=$GATEWAY_RUN/loop.pid reload_file=$GATEWAY_RUN/reload.pid
 readonly pending=$GATEWAY_ROOT/pending
-readonly public_key=$GATEWAY_STATE/build.pub
+readonly trusted_key=$GATEWAY_STATE/build.pub
+readonly public_key=${GATEWAY_BUILD_KEY:-$trusted_key}
 readonly stop_seconds=${GATEWAY_STOP_GRACE:-10} answer_seconds=${GATEWAY_RELOAD_SECONDS:-10}
 
 # find_server: sets url.
@@ -73,6 +76,14 @@ serves() {
   app=$(recorded "$app_file") && [[ $(readlink "/proc/$app/exe") == "$1" ]]
 }
 
+# trust: the key that verified a build that answers.
+trust() {
+  [[ $public_key != "$trusted_key" ]] || return 0
+  if ! sync "$public_key" || ! mv -T "$public_key" "$trusted_key"; then
+    fail "the build key cannot be put at $trusted_key"
+  fi
+}
+
 # undo: whatever ends the script before the new app answers leaves the old one.
 undo() {
   local code=$?
@@ -85,6 +96,7 @@ undo() {
     back
     serves "$helper" || restart "$helper" || true
   fi
+  [[ $public_key == "$trusted_key" ]] || rm -f "$public_key"
   rm -rf "$reloading_marker" "$reload_file" "$work"
   finish "$code"
 }
@@ -117,6 +129,7 @@ fetch=
 
 new=$(readlink -e "$APP_GATEWAY") || new=
 if [[ ! -e $pending ]] && serves "$new"; then
+  trust
   # shellcheck disable=SC2016 # jq's own variable
   ok --slurpfile fetched "$work/fetched" '$fetched[0] | {changed: false, commit, sha256}'
   exit 0
@@ -127,6 +140,7 @@ if ! restart "$new"; then
   restart "$helper" || fail "the new build does not come up ($why), and the one before neither ($(reason))"
   fail "the new build does not come up, the one before serves again: $why"
 fi
+trust
 rm -f "$pending"
 # shellcheck disable=SC2016 # jq's own variable
 ok --slurpfile fetched "$work/fetched" '$fetched[0] | {changed: true, commit, sha256}'
