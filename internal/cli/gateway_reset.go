@@ -25,10 +25,11 @@ func newGatewayReset(deps *Deps) *cobra.Command {
 	opts := &resetOptions{verb: verb{deps: deps}}
 	cmd := opts.command(&cobra.Command{
 		Use:   "reset [NAME] [flags]",
-		Short: "Restart a gateway's web server and VPN, with new VPN keys",
-		Long: `Stop a gateway's web server, VPN and app-gateway, and start them again with new
-keys: packages of VPN clients are refused from then on, and for a moment routes
-lead nowhere. The gateway's API and its sandboxes go on.
+		Short: "Restart a gateway's VPN and app-gateway, with new VPN keys",
+		Long: `Stop a gateway's VPN and app-gateway, and start them again with new keys: packages
+of VPN clients are refused from then on. The web server gets its base configuration
+back, or is started if it does not run, and for a moment routes lead nowhere. The
+gateway's API and its sandboxes go on.
 
 To bring back what failed, with the keys it had: openshell gateway start.
 
