@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"openshell.ai/openshell/pkg/edge"
 	"openshell.ai/openshell/pkg/nodeapi"
 	"openshell.ai/openshell/pkg/usercontainer"
 )
@@ -25,6 +27,8 @@ import (
 // joinAgain is how long a container may take to join a gateway's VPN that was
 // away: its pauses between attempts grow to half a minute.
 const joinAgain = time.Minute
+
+const kubeletPort = 10250
 
 // webImage imports an image of nothing but a web server, which is deleted when
 // the test ends.
@@ -263,23 +267,45 @@ func testPackageIsHidden(t *testing.T, g *Gateway) {
 func testNeighbours(t *testing.T, g *Gateway, image string) {
 	g.CLI(t, "container", "run", image, "--name", "other", "--service", "other:8000").Exits(t, 0)
 	defer func() { g.CLI(t, "container", "rm", "other").Exits(t, 0) }()
-	node := g.Resource()
-	other := docker(t, "container", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", g.Name.Sidecar("other"))
-	for to, want := range map[string]bool{
-		"172.16.0.1:80":   true, // nginx, through the VPN
-		"127.0.0.1:8000":  true, // its own
-		"172.16.0.1:7100": false,
-		node + ":7100":    false,
-		fmt.Sprintf("%s:%d", node, nodeapi.APIServerPort): false,
-		fmt.Sprintf("%s:%d", node, nodeapi.GatewayPort):   false,
-		node + ":10250": false, // kubelet
-		other + ":8000": false,
-		g.containers(t)["other"].Address + ":8000": false,
+	box := webSandbox(t, g, "neighbour")
+	defer box.delete(t)
+	pod := box.ip(t)
+	// A client of the VPN may send it what it likes: no lack of a route protects.
+	docker(t, "exec", g.Name.Sidecar("web"), "ip", "route", "add", pod, "via", edge.VPNGateway, "dev", "tun0")
+	defer docker(t, "exec", g.Name.Sidecar("web"), "ip", "route", "del", pod)
+
+	node, other := g.Resource(), g.containers(t)["other"].Address
+	besides := docker(t, "container", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", g.Name.Sidecar("other"))
+	for _, target := range []struct {
+		host    string
+		port    int
+		alive   string // where the node itself reaches the same process
+		reached bool
+	}{
+		{edge.VPNGateway, 80, edge.VPNGateway, true}, // nginx
+		{edge.VPNGateway, 7100, edge.VPNGateway, false},
+		{edge.VPNGateway, nodeapi.APIServerPort, edge.VPNGateway, false},
+		{edge.VPNGateway, nodeapi.GatewayPort, node, false},
+		{edge.VPNGateway, kubeletPort, node, false},
+		{pod, 8000, pod, false},
+		{node, 7100, node, false},
+		{node, nodeapi.APIServerPort, node, false},
+		{node, nodeapi.GatewayPort, node, false},
+		{node, kubeletPort, node, false},
+		{other, 8000, other, false},
+		{besides, 8000, other, false},
 	} {
+		to := net.JoinHostPort(target.host, strconv.Itoa(target.port))
+		eventually(t, 20*time.Second, to+" is alive", func() bool {
+			return g.CLI(t, "gateway", "exec", "--", "bash", "-c", probe(target.alive, target.port)).Code == 0
+		})
 		code, text := g.asked(t, http.MethodGet, "web.localhost", "/reach?to="+to, "")
-		if code != http.StatusOK || strings.HasPrefix(text, "yes") != want {
+		if code != http.StatusOK || strings.HasPrefix(text, "yes") != target.reached {
 			t.Errorf("%s: %d %s", to, code, text)
 		}
+	}
+	if code, text := g.asked(t, http.MethodGet, "web.localhost", "/reach?to=127.0.0.1:8000", ""); text != "yes" {
+		t.Errorf("it does not reach itself: %d %s", code, text)
 	}
 }
 
