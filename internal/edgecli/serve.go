@@ -95,15 +95,11 @@ func (t tunnel) ClientConfig(id, token string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := (&remotes{}).list()
-	if err != nil {
-		return nil, err
-	}
 	keys, err := vpn.ClientKeys(t.state)
 	if err != nil {
 		return nil, err
 	}
-	return client.NewPackage(c, token, keys, list)
+	return client.Renewal(c, token, keys), nil
 }
 
 var releaseName = regexp.MustCompile(`^[0-9a-f]{64}$`)

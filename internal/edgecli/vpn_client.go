@@ -63,11 +63,21 @@ func newVPNClientConfig() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "container %s has a new token: packages from before are refused\n", c.Name)
-			return vpn.Disconnect(cmd.Context(), runDir(), c.ID)
+			disconnect(cmd, c)
+			return nil
 		},
 	}
 	to.flags(cmd)
 	return cmd
+}
+
+// disconnect ends a connection that the registry does not allow any more. What was
+// asked for is done by then: a caller that took a failure for one of the command
+// would throw away the only copy of a package.
+func disconnect(cmd *cobra.Command, c containers.Container) {
+	if err := vpn.Disconnect(cmd.Context(), runDir(), c.ID); err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "container %s cannot join with what it had, but its connection was not ended: %v\n", c.Name, err)
+	}
 }
 
 func newVPNClientRemove() *cobra.Command {
@@ -80,9 +90,7 @@ func newVPNClientRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := vpn.Disconnect(cmd.Context(), runDir(), c.ID); err != nil {
-				return fmt.Errorf("container %s is removed and cannot join again, but its connection was not ended: %w", c.Name, err)
-			}
+			disconnect(cmd, c)
 			return printJSON(cmd.OutOrStdout(), withoutSecrets(c))
 		},
 	}

@@ -3,12 +3,14 @@ package edgecli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"openshell.ai/openshell/pkg/edge/client"
+	"openshell.ai/openshell/pkg/edge/containers"
 )
 
 // vpnRig is a gateway's directories, with keys as start-vpn.sh leaves them.
@@ -76,6 +78,61 @@ func TestVPNClientPackages(t *testing.T) {
 	}
 	if out, _, err := runVPN("client", "list"); err != nil || strings.TrimSpace(out) != "[]" {
 		t.Errorf("list: %v\n%s", err, out)
+	}
+}
+
+// A management socket that nobody answers at takes nothing of what was done.
+func TestVPNClientIsDoneThoughNothingDisconnects(t *testing.T) {
+	state, run := vpnRig(t)
+	temp := t.TempDir()
+	server := fmt.Sprintf(`{"temp_dir":%q,"port":49123}`, temp)
+	for path, content := range map[string]string{filepath.Join(run, "vpn", "server.json"): server, filepath.Join(temp, "management.sock"): ""} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := runVPN("client", "add", "web"); err != nil {
+		t.Fatal(err)
+	}
+	out, said, err := runVPN("client", "config", "web")
+	if err != nil || !strings.Contains(said, "not ended") {
+		t.Errorf("config: %v, stderr %s", err, said)
+	}
+	p, err := client.ParsePackage([]byte(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := containers.Open(state).Verify(p.ID, p.Token); err != nil {
+		t.Errorf("the printed package does not count: %v", err)
+	}
+	if out, said, err := runVPN("client", "rm", "web"); err != nil || !strings.Contains(said, "not ended") || !strings.Contains(out, p.ID) {
+		t.Errorf("rm: %v, stderr %s, stdout %s", err, said, out)
+	}
+}
+
+// What an outside client is answered names no place that only this host knows.
+func TestVPNConfigHasNoRemotes(t *testing.T) {
+	state, run := vpnRig(t)
+	out, _, err := runVPN("client", "add", "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := client.ParsePackage([]byte(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := tunnel{state, run}.ClientConfig(p.ID, p.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(answer)
+	if err != nil || strings.Contains(string(data), "gw.example") || strings.Contains(string(data), "remotes") {
+		t.Errorf("%v: %s", err, data)
+	}
+	for _, key := range []string{"KEY", "TA", p.Token, p.ID} {
+		if !strings.Contains(string(data), key) {
+			t.Errorf("%s is not in %s", key, data)
+		}
 	}
 }
 

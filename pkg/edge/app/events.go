@@ -107,8 +107,8 @@ func sourceOf(r *http.Request) (netip.Addr, error) {
 	return source.Unmap(), err
 }
 
-// vpnConfig answers what a container needs to join. It asks before it is in the
-// VPN, so its address says nothing.
+// vpnConfig answers what a container needs to join, beside the places where the VPN
+// is. It asks before it is in the VPN, so its address says nothing.
 func (a *App) vpnConfig(r *http.Request) (any, error) {
 	token, err := bearer(r)
 	if err != nil {

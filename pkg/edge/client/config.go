@@ -18,13 +18,20 @@ type Keys struct {
 
 // NewPackage makes the package of a container.
 func NewPackage(c containers.Container, token string, keys Keys, remotes []Remote) (Package, error) {
+	p := Renewal(c, token, keys)
+	p.Remotes, p.Config = remotes, config(keys, remotes)
+	return p, p.check()
+}
+
+// Renewal is the package of a container that knows where the VPN is: the gateway
+// does not know by which name or port it is reached from there.
+func Renewal(c containers.Container, token string, keys Keys) Package {
 	services := c.Services
 	if services == nil {
 		services = []containers.Service{}
 	}
-	p := Package{Version: packageVersion, ID: c.ID, Name: c.Name, Token: token, Address: c.Address,
-		Gateway: "http://" + edge.VPNGateway, Remotes: remotes, Services: services, Config: config(keys, remotes)}
-	return p, p.check()
+	return Package{Version: packageVersion, ID: c.ID, Name: c.Name, Token: token, Address: c.Address,
+		Gateway: "http://" + edge.VPNGateway, Services: services, Config: config(keys, nil)}
 }
 
 // The configuration of a client. It takes an address from the gateway, and no

@@ -28,9 +28,9 @@ type Package struct {
 	ID       string               `json:"id"`
 	Name     string               `json:"name"`
 	Token    string               `json:"token"`
-	Address  netip.Addr           `json:"address"` // of the container in the VPN
-	Gateway  string               `json:"gateway"` // base URL inside the VPN
-	Remotes  []Remote             `json:"remotes"` // where the VPN is, the first that answers counts
+	Address  netip.Addr           `json:"address"`           // of the container in the VPN
+	Gateway  string               `json:"gateway"`           // base URL inside the VPN
+	Remotes  []Remote             `json:"remotes,omitempty"` // where the VPN is, the first that answers counts
 	Services []containers.Service `json:"services"`
 	Config   string               `json:"config"` // OpenVPN's, with keys and certificates in it
 }
