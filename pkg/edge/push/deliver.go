@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 )
@@ -72,6 +73,8 @@ func (d *Deliverer) Once(ctx context.Context) error {
 		err := d.send(ctx, name)
 		var refused *Refused
 		switch {
+		case errors.Is(err, errSuperseded):
+			continue
 		case errors.As(err, &refused):
 			d.log.Error("data set aside", "entry", name, "error", err)
 			err = d.spool.setAside(name)
@@ -86,8 +89,14 @@ func (d *Deliverer) Once(ctx context.Context) error {
 	return nil
 }
 
+// errSuperseded says that a newer entry has taken the place of one.
+var errSuperseded = errors.New("superseded")
+
 func (d *Deliverer) send(ctx context.Context, name string) error {
 	file, size, err := d.spool.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errSuperseded
+	}
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -136,7 +137,9 @@ func TestWhatCannotBePushedIsKeptAndSentInOrder(t *testing.T) {
 	for i, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusUnauthorized, http.StatusTooManyRequests} {
 		p.answer(status)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if kept, err := d.Push(ctx, document(int64(i+1))); err == nil || !kept {
+		doc := document(1)
+		doc.Epoch = int64(i + 1)
+		if kept, err := d.Push(ctx, doc); err == nil || !kept {
 			t.Errorf("%d: kept %t, %v", status, kept, err)
 		}
 		cancel()
@@ -155,7 +158,52 @@ func TestWhatCannotBePushedIsKeptAndSentInOrder(t *testing.T) {
 	if _, err := newDeliverer(t, p, dir).Push(t.Context(), document(5)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "pushes", p.pushes(), "g1 7/1 2", "g1 7/2 2", "g1 7/3 2", "g1 7/4 2", "g1 7/5 2")
+	want(t, "pushes", p.pushes(), "g1 1/1 2", "g1 2/1 2", "g1 3/1 2", "g1 4/1 2", "g1 7/5 2")
+}
+
+func TestANewerSnapshotTakesThePlaceOfTheOlderOnesOfItsEpoch(t *testing.T) {
+	p := newPlane(t)
+	d := newDeliverer(t, p, t.TempDir())
+	other := document(9)
+	other.Epoch = 6
+	for _, doc := range []Document{other, document(1), document(2), document(3)} {
+		if err := d.spool.Add(doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting, err := d.spool.Entries()
+	if err != nil || len(waiting) != 2 {
+		t.Errorf("waiting: %v, %v", waiting, err)
+	}
+	// One that is superseded while others are sent stops nothing.
+	if err := d.send(t.Context(), "000000000002-7-1.json.gz"); !errors.Is(err, errSuperseded) {
+		t.Errorf("sending what is gone: %v", err)
+	}
+	if err := d.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "pushes", p.pushes(), "g1 6/9 2", "g1 7/3 2")
+}
+
+func TestOnlyTheNewestThatWereRefusedAreKept(t *testing.T) {
+	p := newPlane(t)
+	dir := t.TempDir()
+	d := newDeliverer(t, p, dir)
+	p.answer(http.StatusConflict)
+	for n := range maxRefused + 5 {
+		if _, err := d.Push(t.Context(), document(int64(n+1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aside, err := filepath.Glob(filepath.Join(dir, "refused", "*"))
+	if err != nil || len(aside) != maxRefused {
+		t.Errorf("%d are kept, %v", len(aside), err)
+	}
+	for _, name := range aside {
+		if strings.HasSuffix(name, "-7-5.json.gz") || strings.HasSuffix(name, "-7-1.json.gz") {
+			t.Errorf("%s is kept", name)
+		}
+	}
 }
 
 func TestPushRetries(t *testing.T) {

@@ -32,7 +32,7 @@ type Spool struct {
 	mu  sync.Mutex // of numbers
 }
 
-var entryName = regexp.MustCompile(`^([0-9]{12})-[0-9]+-[0-9]+\.json\.gz$`)
+var entryName = regexp.MustCompile(`^([0-9]{12})-([0-9]+)-([0-9]+)\.json\.gz$`)
 
 // OpenSpool opens a directory, makes it, and clears what an interrupted write
 // left there.
@@ -53,7 +53,11 @@ func OpenSpool(dir string) (*Spool, error) {
 // refusedDir holds what the control plane will never take, for a person to see.
 const refusedDir = "refused"
 
-// Add keeps a document. When it returns nil, the document is on the disk.
+// maxRefused bounds how many of those there are: the newest.
+const maxRefused = 20
+
+// Add keeps a document. When it returns nil, the document is on the disk. Each is
+// a full snapshot, so that it takes the place of those of its epoch that wait.
 func (s *Spool) Add(doc Document) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +85,17 @@ func (s *Spool) Add(doc Document) error {
 	if err := os.Rename(temp.Name(), filepath.Join(s.dir, name)); err != nil {
 		return err
 	}
-	return durable.SyncDir(s.dir)
+	if err := durable.SyncDir(s.dir); err != nil {
+		return err
+	}
+	epoch := strconv.FormatInt(doc.Epoch, 10)
+	for _, old := range waiting {
+		if entryName.FindStringSubmatch(old)[2] != epoch {
+			continue
+		}
+		_ = os.Remove(filepath.Join(s.dir, old)) // one that stays is sent before the newer one
+	}
+	return nil
 }
 
 func compress(to *os.File, doc Document) error {
@@ -93,8 +107,10 @@ func compress(to *os.File, doc Document) error {
 }
 
 // Entries are the names of what waits, oldest first.
-func (s *Spool) Entries() ([]string, error) {
-	files, err := os.ReadDir(s.dir)
+func (s *Spool) Entries() ([]string, error) { return entries(s.dir) }
+
+func entries(dir string) ([]string, error) {
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +146,36 @@ func (s *Spool) remove(name string) error {
 	return durable.SyncDir(s.dir)
 }
 
-// setAside keeps an entry out of the way.
+// setAside keeps an entry out of the way, if no newer one took its place.
 func (s *Spool) setAside(name string) error {
-	return os.Rename(filepath.Join(s.dir, name), filepath.Join(s.dir, refusedDir, name))
+	dir := filepath.Join(s.dir, refusedDir)
+	err := os.Rename(filepath.Join(s.dir, name), filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	aside, err := entries(dir)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(aside, byAge)
+	for _, old := range aside[:max(0, len(aside)-maxRefused)] {
+		err = errors.Join(err, os.Remove(filepath.Join(dir, old)))
+	}
+	return err
+}
+
+// byAge goes by epoch and version: numbers begin again when nothing waits.
+func byAge(a, b string) int {
+	of := func(name string) []int {
+		var numbers []int
+		for _, digits := range entryName.FindStringSubmatch(name)[1:] {
+			n, _ := strconv.Atoi(digits) // what is too large counts as the largest
+			numbers = append(numbers, n)
+		}
+		return []int{numbers[1], numbers[2], numbers[0]}
+	}
+	return slices.Compare(of(a), of(b))
 }
