@@ -78,7 +78,7 @@ func TestEdgeIsBackInTime(t *testing.T) {
 		const limit = 6 * time.Second
 		began := time.Now()
 		reset := g.CLI(t, "gateway", "reset", "--yes").Exits(t, 0)
-		for !(ok(pingURL) && ok(page.URL)) && time.Since(began) < edgeTime {
+		for (!ok(pingURL) || !ok(page.URL)) && time.Since(began) < edgeTime {
 			time.Sleep(poll)
 		}
 		took := time.Since(began)
