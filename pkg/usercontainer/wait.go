@@ -17,12 +17,15 @@ import (
 const (
 	pollPause = 250 * time.Millisecond
 	settling  = 10 * time.Second // for a sidecar to join again by itself
+	// A process that ends at once is seen running for a moment.
+	proving = 2 * pollPause
 )
 
 // Await returns when the container has joined the VPN and the gateway leads to
 // all of its services, or when limit has passed: the container is left as it is.
 func (m *Manager) Await(ctx context.Context, on gateway.Name, name string, limit time.Duration) (Container, error) {
-	deadline := time.Now().Add(limit)
+	began := time.Now()
+	deadline := began.Add(limit)
 	for {
 		c, err := m.Get(ctx, on, name)
 		late := time.Now().After(deadline)
@@ -32,7 +35,7 @@ func (m *Manager) Await(ctx context.Context, on gateway.Name, name string, limit
 		case err != nil: // the edge is starting
 		case c.State == Stopped || c.State == Restarting || c.Restarts > 0:
 			return c, m.ended(ctx, c)
-		case c.State == Running && c.settled():
+		case c.State == Running && c.settled() && time.Since(began) >= proving:
 			return c, nil
 		case late && c.State == Running:
 			return c, nil // its services tell how they are
