@@ -218,7 +218,10 @@ func testEdgeTLS(t *testing.T, g *Gateway) {
 	g.Start(t, "--http-tls")
 	eventually(t, edgeTime, "the edge is ready over TLS", ready)
 	ping(t, "https").Exits(t, 0).Says(t, "gateway_id")
-	g.CLI(t, "gateway", "routes").Exits(t, 0).Says(t, "https://")
+	var routes bootstrap.Routes
+	if g.CLI(t, "gateway", "routes", "-o", "json").Exits(t, 0).JSON(t, &routes); !strings.HasPrefix(routes.Web, "https://") {
+		t.Errorf("the web port is said to be at %q", routes.Web)
+	}
 	g.Start(t, "--http-tls=false")
 	eventually(t, edgeTime, "the edge is ready without", ready)
 	ping(t, "http").Exits(t, 0).Says(t, "gateway_id")
