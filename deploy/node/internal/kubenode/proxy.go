@@ -13,12 +13,14 @@ import (
 )
 
 // proxyConfig leaves the conntrack sysctls alone, which are the laptop's, and
-// programs a changed endpoint at once instead of once a second.
+// programs a changed endpoint at once instead of once a second. It is told the
+// node's address, because the API still has that of the last boot until the
+// kubelet has reported.
 func proxyConfig(node layout.Node) string {
 	return fmt.Sprintf(`apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
-bindAddress: 0.0.0.0
+bindAddress: %q
 clusterCIDR: %q
 hostnameOverride: %q
 healthzBindAddress: 127.0.0.1:10256
@@ -35,7 +37,7 @@ conntrack:
 nftables:
   minSyncPeriod: 20ms
   syncPeriod: 30s
-`, node.Settings.Network.PodCIDR, node.Name, layout.Kubeconfig(certs.Proxy))
+`, node.IP, node.Settings.Network.PodCIDR, node.Name, layout.Kubeconfig(certs.Proxy))
 }
 
 func runProxy(ctx context.Context, node layout.Node) error {
