@@ -2,16 +2,14 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"openshell.ai/openshell/pkg/bootstrap"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 )
@@ -92,25 +90,11 @@ func (o *clientConfigOptions) run(ctx context.Context) error {
 			_, err = o.deps.Out.Write(p.JSON)
 			return err
 		}
-		if err := writeSecret(o.out, p.JSON); err != nil {
+		if err := durable.WriteFile(o.out, p.JSON, 0o600); err != nil {
 			return fault.New(fault.HostFiles, fault.ExitFailure, "the package of VPN client %s could not be written", o.Client).
 				Hint("give it another: `openshell gateway vpn client-config %s --renew --name %s`", o.Client, o.on).Because(err)
 		}
 		_, err = fmt.Fprintf(o.deps.Out, "the package of VPN client %s, which reaches the gateway at %s, is in %s\n", o.Client, p.Remote, o.out)
 		return err
 	})
-}
-
-// writeSecret puts a file in its place as a whole, readable by its owner alone.
-func writeSecret(path string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".openshell-*") // which makes it 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name()) // gone already when all went well
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 const resetPoll = 20 * time.Millisecond
@@ -75,8 +76,8 @@ func followReset(ctx context.Context, out io.Writer, dir string) error {
 	var last []byte
 	for {
 		// The worker ends after it has said how: whether it is alive is asked first.
-		worker, err := readProcess(filepath.Join(dir, "reset.pid"))
-		dead := err != nil || !worker.alive()
+		worker, err := process.Read(filepath.Join(dir, "reset.pid"))
+		dead := err != nil || !worker.Runs()
 		line, state, err := readReset(dir)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 const (
@@ -61,17 +62,17 @@ func newResetAwaitApp() *cobra.Command {
 }
 
 func (a awaited) await(ctx context.Context) error {
-	before, _ := parseProcess(a.after)
-	var seen process
+	before, _ := process.Parse(a.after)
+	var seen process.Process
 	for {
-		now, err := readProcess(a.pidFile)
+		now, err := process.Read(a.pidFile)
 		if err == nil && now != before {
-			alive := now.alive()
-			if a.once && (!alive || seen != (process{}) && now != seen) {
+			alive := now.Runs()
+			if a.once && (!alive || seen != (process.Process{}) && now != seen) {
 				return fmt.Errorf("app-gateway ended before it answered: see %s", edge.LogFile)
 			}
 			seen = now
-			if alive && (a.program == "" || now.program() == a.program) && ping(ctx, a.url) == nil {
+			if alive && (a.program == "" || now.Program() == a.program) && ping(ctx, a.url) == nil {
 				return nil
 			}
 		}

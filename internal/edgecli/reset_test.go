@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -154,42 +153,4 @@ func TestAwaitApp(t *testing.T) {
 	if err := ping(t.Context(), server.URL); err == nil {
 		t.Error("text was taken for an answer")
 	}
-}
-
-// A process that ended is gone, also while nobody has reaped it.
-func TestProcessIsAlive(t *testing.T) {
-	mine(t)
-	cmd := exec.Command("sleep", "60")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := process{cmd.Process.Pid, strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))[19]}
-	if !p.alive() {
-		t.Error("a running process is not alive")
-	}
-	if (process{p.pid, "1"}).alive() {
-		t.Error("a recycled pid is taken for the process")
-	}
-	cmd.Process.Kill()
-	for deadline := time.Now().Add(10 * time.Second); p.alive(); {
-		if time.Now().After(deadline) {
-			t.Fatal("a zombie is alive")
-		}
-	}
-	cmd.Wait()
-}
-
-func FuzzParseProcess(f *testing.F) {
-	for _, seed := range []string{"1 2", "1 2 3\n", "", "-1 2", "x y"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, record string) {
-		if p, err := parseProcess(record); err == nil && (p.pid <= 0 || p.start == "") {
-			t.Errorf("accepted: %+v", p)
-		}
-	})
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/gateway"
 )
 
@@ -95,7 +96,7 @@ func (s *Store) WriteBundle(name gateway.Name, b Bundle) (changed bool, err erro
 	if err := replaceDir(fresh, filepath.Join(dir, bundleDir), filepath.Join(dir, oldBundle)); err != nil {
 		return false, unwritable(filepath.Join(dir, bundleDir), err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return false, unwritable(dir, err)
 	}
 	// The old bundle has served; what is left of it goes with the next writing.
@@ -137,7 +138,7 @@ func fillBundle(dir string, b Bundle) error {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // removeLeftovers deletes what writers that were killed left behind. The old

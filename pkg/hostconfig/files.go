@@ -5,8 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
+
+	"openshell.ai/openshell/pkg/durable"
 )
 
 // maxFile bounds what is read of a file that others can write.
@@ -48,19 +48,7 @@ func readError(path string, err error) error {
 // writeFile replaces path so that a reader, or a crash, finds the old content
 // or the new one.
 func writeFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // made 0600
-	if err != nil {
-		return unwritable(path, err)
-	}
-	err = fillFile(tmp, data)
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if err := durable.WriteFile(path, data, fileMode); err != nil {
 		return unwritable(path, err)
 	}
 	return nil
@@ -70,16 +58,4 @@ func writeFile(path string, data []byte) error {
 func fillFile(f *os.File, data []byte) error {
 	_, err := f.Write(data)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncDir makes renames in dir durable. Windows cannot sync a directory.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/sandboxapi"
 )
 
@@ -98,12 +99,7 @@ func (f recordFile) replace(content []byte) error {
 	if err := os.Rename(temporary, f.path()); err != nil {
 		return err
 	}
-	dir, err := os.Open(f.dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return durable.SyncDir(f.dir)
 }
 
 func writeSynced(path string, content []byte) error {

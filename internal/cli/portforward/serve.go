@@ -10,11 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"openshell.ai/openshell/pkg/durable"
 )
 
 // Sandbox is a connection to a sandbox. *sandboxssh.Client is it.
@@ -122,19 +123,7 @@ func (s *Server) writeRecord(r record) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(s.Dir, ".forward-*") // made 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), recordPath(s.Dir, s.Spec.Local))
-	}
-	if err != nil {
-		os.Remove(temp.Name())
-		return fmt.Errorf("%s: %w", filepath.Base(recordPath(s.Dir, s.Spec.Local)), err)
-	}
-	return nil
+	return durable.Replace(recordPath(s.Dir, s.Spec.Local), data, 0o600)
 }
 
 // answer is the control socket's side of ask.

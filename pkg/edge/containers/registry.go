@@ -13,8 +13,8 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
-	"openshell.ai/openshell/pkg/edge/durable"
 )
 
 const (

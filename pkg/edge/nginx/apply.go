@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
 )
 
@@ -173,9 +174,5 @@ func restore(path string, data []byte) error {
 	if data == nil {
 		return os.Remove(path)
 	}
-	back := path + ".back"
-	if err := os.WriteFile(back, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(back, path)
+	return durable.Replace(path, data, 0o644)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 // installed are settings of a directory of the test's, in which a shell script
@@ -97,7 +98,7 @@ func TestARefusedCandidateChangesNothing(t *testing.T) {
 func TestUpdateNeedsNginx(t *testing.T) {
 	s := installed(t, "exit 0")
 	services := []edge.Service{service("web", "172.16.1.2", 80)}
-	started, _ := look(os.Getpid())
+	started, _ := process.Look(os.Getpid())
 	for name, record := range map[string]string{
 		"another process": fmt.Sprintf("%d 1\n", os.Getpid()), "none": "4194305 1\n", "no record": "",
 	} {
@@ -108,7 +109,7 @@ func TestUpdateNeedsNginx(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := os.WriteFile(recordPath(s), fmt.Appendf(nil, "%d %s\n", os.Getpid(), started.started), 0o600); err != nil {
+	if err := os.WriteFile(recordPath(s), fmt.Appendf(nil, "%d %s\n", os.Getpid(), started.Started), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if pid, err := recorded(recordPath(s)); err != nil || pid != os.Getpid() {

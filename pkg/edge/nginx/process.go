@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 // errNotRunning is what a record says of a process that has ended.
@@ -15,50 +17,20 @@ var errNotRunning = errors.New("nginx is not running: lib/reset-nginx.sh starts 
 // recorded is the pid that a file of "pid starttime" names, if that process runs
 // and is not another one with the same pid.
 func recorded(file string) (int, error) {
-	data, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
+	p, err := process.Read(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return 0, errNotRunning
-	}
-	if err != nil {
+	case err != nil:
 		return 0, err
-	}
-	fields := strings.Fields(string(data))
-	if len(fields) != 2 {
-		return 0, fmt.Errorf("%s is not of the form \"pid starttime\"", file)
-	}
-	pid, err := strconv.Atoi(fields[0])
-	if err != nil || pid < 2 {
-		return 0, fmt.Errorf("%s has the pid %q", file, fields[0])
-	}
-	if process, ok := look(pid); !ok || process.started != fields[1] {
+	case !p.Runs():
 		return 0, errNotRunning
 	}
-	return pid, nil
-}
-
-// process is what the kernel says of one.
-type process struct {
-	parent  int
-	started string // in ticks since the boot
-}
-
-// look reads a process that runs; one that waits to be reaped does not.
-func look(pid int) (process, bool) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return process{}, false
-	}
-	// The name in parentheses may contain anything.
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return process{}, false
-	}
-	parent, err := strconv.Atoi(fields[1])
-	return process{parent, fields[19]}, err == nil
+	return p.PID, nil
 }
 
 // children of a process, by pid.
-func children(parent int) map[int]process {
+func children(parent int) map[int]process.Stat {
 	var pids []string
 	if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", parent)); err == nil {
 		pids = strings.Fields(string(data))
@@ -67,14 +39,14 @@ func children(parent int) map[int]process {
 			pids = append(pids, entry.Name())
 		}
 	}
-	found := map[int]process{}
+	found := map[int]process.Stat{}
 	for _, text := range pids {
 		pid, err := strconv.Atoi(text)
 		if err != nil {
 			continue
 		}
-		if process, ok := look(pid); ok && process.parent == parent {
-			found[pid] = process
+		if child, ok := process.Look(pid); ok && child.Parent == parent {
+			found[pid] = child
 		}
 	}
 	return found

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 const (
@@ -53,7 +55,7 @@ func reload(ctx context.Context, s Settings, pid int, generation string) error {
 
 // retire tells the workers of before to take no more connections. The master,
 // which has started new ones, does the same 100 ms later.
-func retire(before map[int]process) {
+func retire(before map[int]process.Stat) {
 	for worker := range before {
 		if runs(worker, before) {
 			_ = syscall.Kill(worker, syscall.SIGQUIT)
@@ -62,7 +64,7 @@ func retire(before map[int]process) {
 }
 
 // taking counts the workers that may still take connections.
-func taking(workers map[int]process) int {
+func taking(workers map[int]process.Stat) int {
 	n := 0
 	for worker := range workers {
 		if runs(worker, workers) && !retiring(worker) {
@@ -72,8 +74,8 @@ func taking(workers map[int]process) int {
 	return n
 }
 
-func runs(worker int, workers map[int]process) bool {
-	now, ok := look(worker)
+func runs(worker int, workers map[int]process.Stat) bool {
+	now, ok := process.Look(worker)
 	return ok && now == workers[worker]
 }
 

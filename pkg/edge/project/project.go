@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"openshell.ai/openshell/pkg/edge/durable"
+	"openshell.ai/openshell/pkg/durable"
 )
 
 const maxConfig = 1 << 20

@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"sync"
 
-	"openshell.ai/openshell/pkg/edge/durable"
+	"openshell.ai/openshell/pkg/durable"
 )
 
 // Document is one push.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"openshell.ai/openshell/pkg/durable"
 )
 
 // link points a symbolic link in dir elsewhere, in one step.
@@ -19,21 +21,7 @@ func link(dir, name, target string) error {
 	if err := os.Rename(temporary, filepath.Join(dir, name)); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-// replaceFile writes a file whole.
-func replaceFile(path string, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(data)
-	if err := errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
+	return durable.SyncDir(dir)
 }
 
 // prune removes every directory of dir but those named; what is no directory stays.
@@ -49,13 +37,4 @@ func prune(dir string, keep ...string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

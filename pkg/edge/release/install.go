@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/gofrs/flock"
+
+	"openshell.ai/openshell/pkg/durable"
 )
 
 const (
@@ -74,7 +76,7 @@ func Install(ctx context.Context, source Source, root string) (Installed, error)
 		return installed, nil
 	}
 	if previous != "" {
-		if err := errors.Join(replaceFile(filepath.Join(root, pendingFile), []byte(previous+"\n")), syncDir(root)); err != nil {
+		if err := durable.WriteFile(filepath.Join(root, pendingFile), []byte(previous+"\n"), 0o644); err != nil {
 			return Installed{}, fmt.Errorf("note which release is used: %w", err)
 		}
 	}
@@ -112,5 +114,5 @@ func install(archive io.ReadSeeker, place string) error {
 	if err := os.Rename(stage, place); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(place))
+	return durable.SyncDir(filepath.Dir(place))
 }

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"openshell.ai/openshell/pkg/durable"
 )
 
 // Pack packs the release in from into a directory of builds, signs its manifest,
@@ -61,7 +63,7 @@ func Pack(from, out, commit string, key ed25519.PrivateKey) (Manifest, error) {
 	before, _ := os.Readlink(filepath.Join(out, currentLink))
 	if before == name {
 		// Packed before: only the key may be another.
-		return manifest, replaceFile(filepath.Join(place, signatureFile), sign(key, data))
+		return manifest, durable.WriteFile(filepath.Join(place, signatureFile), sign(key, data), 0o644)
 	}
 	if err := os.RemoveAll(place); err != nil {
 		return Manifest{}, err

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
-	"openshell.ai/openshell/pkg/edge/durable"
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 )
 

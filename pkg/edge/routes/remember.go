@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
-	"openshell.ai/openshell/pkg/edge/durable"
 )
 
 // remembered is the file of live containers. They get the watchdog's time to

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge/containers"
 )
 
@@ -89,16 +90,7 @@ func (l Live) put(c Client) error {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(l.dir, ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name()) // gone already when all went well
-	_, err = temp.Write(append(data, '\n'))
-	if err := errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), l.path(c.ID))
+	return durable.Replace(l.path(c.ID), append(data, '\n'), 0o600)
 }
 
 // drop removes the file of a client that came from there.

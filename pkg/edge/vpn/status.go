@@ -8,12 +8,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"openshell.ai/openshell/pkg/edge"
 	"openshell.ai/openshell/pkg/edge/containers"
 	"openshell.ai/openshell/pkg/edge/edgeapi"
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 const device = "tun0"
@@ -53,7 +52,7 @@ func Status(runDir string, registry containers.Registry) (edgeapi.VPN, error) {
 		return answer, err
 	default:
 		answer.Port = server.Port
-		if running("/proc", filepath.Join(runDir, "openvpn.pid")) && tunnelUp() {
+		if process.Running(filepath.Join(runDir, "openvpn.pid")) && tunnelUp() {
 			answer.State = edgeapi.VPNUp
 		}
 	}
@@ -78,27 +77,6 @@ func Status(runDir string, registry containers.Registry) (edgeapi.VPN, error) {
 		answer.Clients = append(answer.Clients, client)
 	}
 	return answer, nil
-}
-
-// running reports whether the process that a file remembers by its pid and
-// start time is there.
-func running(proc, file string) bool {
-	data, err := os.ReadFile(file)
-	fields := strings.Fields(string(data))
-	if err != nil || len(fields) != 2 {
-		return false
-	}
-	pid, err := strconv.ParseUint(fields[0], 10, 31)
-	if err != nil || pid == 0 {
-		return false
-	}
-	stat, err := os.ReadFile(filepath.Join(proc, strconv.FormatUint(pid, 10), "stat"))
-	if err != nil {
-		return false
-	}
-	// The name in parentheses may contain anything.
-	values := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	return len(values) > 19 && values[0] != "Z" && values[0] != "X" && values[19] == fields[1]
 }
 
 // tunnelUp reports whether the tunnel has the gateway's address.

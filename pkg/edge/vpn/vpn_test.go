@@ -160,32 +160,6 @@ func TestStatusOfNoVPN(t *testing.T) {
 	}
 }
 
-func TestRunning(t *testing.T) {
-	proc := t.TempDir()
-	stat := func(pid, state, started string) {
-		if err := os.MkdirAll(filepath.Join(proc, pid), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		line := fmt.Sprintf("%s (a) b) %s 1%s %s 0 0\n", pid, state, strings.Repeat(" 0", 17), started)
-		if err := os.WriteFile(filepath.Join(proc, pid, "stat"), []byte(line), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stat("10", "S", "777")
-	stat("11", "Z", "777")
-	for content, want := range map[string]bool{
-		"10 777\n": true, "10 778\n": false, "11 777\n": false, "12 777\n": false, "10\n": false, "": false, "x 777": false, "0 777": false, "-1 777": false, "../10 777": false,
-	} {
-		file := filepath.Join(t.TempDir(), "pid")
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := running(proc, file); got != want {
-			t.Errorf("%q: %v", content, got)
-		}
-	}
-}
-
 // daemon answers on a management socket as OpenVPN does.
 func (r rig) daemon(answers map[string]string) (asked chan string) {
 	r.t.Helper()

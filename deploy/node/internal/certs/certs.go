@@ -17,8 +17,8 @@ import (
 	"os"
 	"time"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/nodeapi"
 	"openshell.ai/openshell/pkg/pki"
 )

@@ -11,7 +11,8 @@ import (
 	"syscall"
 	"time"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
+	"openshell.ai/openshell/pkg/durable"
+	"openshell.ai/openshell/pkg/edge/process"
 )
 
 const (
@@ -95,8 +96,8 @@ func (h *Host) updateCertificate(ctx context.Context, secrets Secrets) (changed 
 // reloadNginx lets it read the certificate, with the configuration that it has;
 // one that does not run reads it when it starts.
 func (h *Host) reloadNginx() {
-	if pid, runs := recordedPID(filepath.Join(h.run, "nginx.pid")); runs {
+	if nginx, err := process.Read(filepath.Join(h.run, "nginx.pid")); err == nil && nginx.Runs() {
 		slog.Info("the certificate has changed: nginx reads it again")
-		_ = syscall.Kill(pid, syscall.SIGHUP) // it has just ended
+		_ = syscall.Kill(nginx.PID, syscall.SIGHUP) // it has just ended
 	}
 }

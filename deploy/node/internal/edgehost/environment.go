@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
 )
 
@@ -15,10 +16,7 @@ const environmentFile = "node.environment"
 
 func (h *Host) writeEnvironment(id string) error {
 	path := filepath.Join(h.run, environmentFile)
-	if err := os.WriteFile(path+".new", []byte(strings.Join(h.environment(id), "\n")+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return durable.Replace(path, []byte(strings.Join(h.environment(id), "\n")+"\n"), 0o600)
 }
 
 // Environment is what the edge's scripts are told by the node that runs.

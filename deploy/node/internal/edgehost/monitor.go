@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/edge/process"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
@@ -49,8 +50,8 @@ type Monitor struct {
 }
 
 // NewMonitor watches the edge whose process is described by the function.
-func NewMonitor(process func() nodeapi.Component) *Monitor {
-	m := &Monitor{process: process, run: edge.RunDir, alive: recorded, now: time.Now, since: time.Now()}
+func NewMonitor(component func() nodeapi.Component) *Monitor {
+	m := &Monitor{process: component, run: edge.RunDir, alive: process.Running, now: time.Now, since: time.Now()}
 	m.ping = newPing(net.JoinHostPort("127.0.0.1", strconv.Itoa(nodeapi.HTTPPort)), m.tls.Load)
 	return m
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,60 +152,10 @@ func TestReloadIsNotCut(t *testing.T) {
 	}
 }
 
-func TestRecordedTellsProcessesApart(t *testing.T) {
-	stat, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		t.Skip("needs /proc")
-	}
-	started, alive := parseStat(stat)
-	if !alive {
-		t.Fatal("this process does not run")
-	}
-	pid := strconv.Itoa(os.Getpid())
-	for text, want := range map[string]bool{
-		fmt.Sprintf("%s %d\n", pid, started):   true,
-		fmt.Sprintf("%s %d\n", pid, started+1): false, // another process with its pid
-		"4194304 1\n":                          false,
-		"":                                     false,
-		"-1 2":                                 false,
-	} {
-		file := filepath.Join(t.TempDir(), "pid")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := recorded(file); got != want {
-			t.Errorf("%q: running %t", text, got)
-		}
-	}
-	if recorded(filepath.Join(t.TempDir(), "none")) {
-		t.Error("without a file nothing runs")
-	}
-}
-
-func TestZombieDoesNotRun(t *testing.T) {
-	line := "12 (a) b) %s 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
-	if started, alive := parseStat([]byte(fmt.Sprintf(line, "S"))); !alive || started != 4711 {
-		t.Errorf("started %d, alive %t", started, alive)
-	}
-	if _, alive := parseStat([]byte(fmt.Sprintf(line, "Z"))); alive {
-		t.Error("it only waits to be reaped")
-	}
-}
-
 func FuzzParseReset(f *testing.F) {
 	f.Add([]byte(`{"phase":"done","result":"ok","error":"","pid":7,"startedAt":"2026-11-21T21:15:00.123Z","endedAt":"","keepEpoch":true}`))
 	f.Add([]byte(`{"startedAt":3}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _ = parseReset(data)
-	})
-}
-
-func FuzzRecord(f *testing.F) {
-	f.Add("12 4711\n", []byte("12 (a) S 1"))
-	f.Fuzz(func(t *testing.T, text string, stat []byte) {
-		if pid, _, err := parseRecord(text); err == nil && pid < 1 {
-			t.Errorf("%q is pid %d", text, pid)
-		}
-		parseStat(stat)
 	})
 }

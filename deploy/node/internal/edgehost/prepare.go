@@ -17,9 +17,10 @@ import (
 	"strings"
 	"sync"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
+	"openshell.ai/openshell/pkg/edge/process"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
@@ -97,7 +98,7 @@ func (h *Host) prepare() error {
 // Pushed reports whether app-gateway has ended, and with it what the rest of the
 // node must not be gone for: its last push.
 func (h *Host) Pushed() bool {
-	return !recorded(filepath.Join(h.run, "loop.pid")) && !recorded(filepath.Join(h.run, "app.pid"))
+	return !process.Running(filepath.Join(h.run, "loop.pid")) && !process.Running(filepath.Join(h.run, "app.pid"))
 }
 
 // directory makes one, or corrects its mode.
@@ -120,7 +121,7 @@ func (h *Host) leaveUnproven(root string) error {
 	if err != nil {
 		return err
 	}
-	if recorded(filepath.Join(h.run, reloadFile)) {
+	if process.Running(filepath.Join(h.run, reloadFile)) {
 		return nil
 	}
 	if before := strings.TrimSpace(string(data)); before != "" {

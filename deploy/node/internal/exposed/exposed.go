@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"openshell.ai/openshell/deploy/node/internal/cni"
-	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/deploy/node/internal/layout"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/edge"
 	v1 "openshell.ai/openshell/pkg/sandbox/v1"
 	"openshell.ai/openshell/pkg/sandboxapi"

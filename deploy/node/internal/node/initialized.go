@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
 )

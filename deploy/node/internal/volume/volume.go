@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
