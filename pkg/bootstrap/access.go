@@ -17,6 +17,9 @@ func (m *Manager) Select(ctx context.Context, name gateway.Name) error {
 	if err != nil {
 		return observeError(ctx, err)
 	}
+	if len(o.foreign()) > 0 {
+		return foreignError(o)
+	}
 	if o.Word() == Absent {
 		names, err := m.Host.Names()
 		if err != nil {

@@ -196,10 +196,14 @@ func (m *Manager) asides(ctx context.Context, o Observed) ([]nodeapi.Aside, erro
 	return asides, nil
 }
 
-// helperImage is the id of an image that has openshell-node in it.
+// helperImage is the id of an image that has openshell-node in it: the
+// container's own, unless somebody has removed it under the container.
 func (m *Manager) helperImage(ctx context.Context, o Observed) (string, error) {
 	if o.Container != nil {
-		return o.Container.ImageID, nil
+		own, err := present(m.Engine.Image(ctx, o.Container.ImageID))
+		if err != nil || own != nil {
+			return o.Container.ImageID, err
+		}
 	}
 	images, err := m.Engine.Images(ctx, map[string]string{imageLabel: imageKind})
 	if err != nil {

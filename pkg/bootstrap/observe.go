@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
@@ -167,7 +168,7 @@ func (m *Manager) observeVolume(ctx context.Context, o *Observed, helper bool) e
 			return fmt.Errorf("container %s does not have volume %s at %s", o.Container.Name, o.Volume.Name, stateMount)
 		}
 		data, err := m.Engine.ReadFile(ctx, o.Container.ID, nodeapi.SettingsFile)
-		return m.judge(ctx, o, judged{o.Container.ImageID, data, err, helper})
+		return m.judge(ctx, o, judged{data, err, helper})
 	}
 	if !helper {
 		return nil
@@ -186,12 +187,11 @@ func (m *Manager) observeVolume(ctx context.Context, o *Observed, helper bool) e
 		return err
 	})
 	o.Helper = false // taken over and removed
-	return m.judge(ctx, o, judged{images[0].ID, data, readErr, true})
+	return m.judge(ctx, o, judged{data, readErr, true})
 }
 
-// judged is the answer to reading gateway.json, and what to look further with.
+// judged is the answer to reading gateway.json, and whether to look further.
 type judged struct {
-	image  string
 	data   []byte
 	err    error
 	helper bool
@@ -222,7 +222,17 @@ func (m *Manager) judge(ctx context.Context, o *Observed, j judged) error {
 		return nil
 	}
 	// Only now does it matter what else is there.
-	entries, err := m.listVolume(ctx, o.Name, j.image)
+	image, err := m.helperImage(ctx, *o)
+	if fault.HasID(err, fault.ImageMissing) {
+		if why != nil && j.err == nil {
+			o.Content, o.Damage = ContentDamaged, why
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	entries, err := m.listVolume(ctx, o.Name, image)
 	if err != nil {
 		return err
 	}

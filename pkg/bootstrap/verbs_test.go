@@ -107,7 +107,8 @@ func TestForeignIsLeftAloneByEveryVerb(t *testing.T) {
 		_, restore := r.m.Restore(ctx, testName, "aside-20260101T000000Z", r)
 		_, start := r.start(StartOptions{})
 		_, recreate := r.start(StartOptions{Recreate: true})
-		for verb, err := range map[string]error{"stop": stop, "destroy": destroy, "restore": restore, "start": start, "recreate": recreate} {
+		sel := r.m.Select(ctx, testName)
+		for verb, err := range map[string]error{"stop": stop, "destroy": destroy, "restore": restore, "start": start, "recreate": recreate, "select": sel} {
 			if !fault.HasID(err, fault.Foreign) || fault.ExitOf(err) != fault.ExitConflict {
 				t.Errorf("%s: %v", verb, err)
 			}
