@@ -3,10 +3,7 @@
 // document served on the node's unix socket.
 package nodeapi
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Places inside the container.
 const (
@@ -23,7 +20,6 @@ const (
 	Supervisor      = "openshell-sandbox"               // supervisor of sandboxes
 	Binary          = "/usr/local/bin/openshell-node"   // multi-call binary
 	KubeBinary      = "/usr/local/bin/openshell-kube"   // runs CmdImage
-	AsidePrefix     = "aside-"                          // VolumeRoot/aside-<time>: a state that was set aside
 )
 
 // SettingsMode is the file mode of SettingsFile.
@@ -48,7 +44,7 @@ const (
 	CmdWatch       = "watch"       // prints a Status as one JSON line at once and after every change, until its stdin closes
 	CmdHealthcheck = "healthcheck" // exit 0 when healthy, else the failing checks on stdout
 	CmdKubectl     = "kubectl"
-	CmdVolume      = "volume" // "volume asides" | "volume set-aside NAME" | "volume restore NAME ASIDE-FOR-PRESENT": JSON on stdout
+	CmdVolume      = "volume" // "volume asides" prints what can be brought back | "volume set-aside NAME" | "volume restore NAME NAME-FOR-PRESENT": JSON on stdout
 	CmdEdge        = "edge"   // "edge COMMAND [ARGUMENT...]": becomes that command, with the environment of the edge's scripts
 )
 
@@ -62,6 +58,10 @@ const ImportTaint = "openshell.ai/images"
 // REF..." succeeds for images that are not there as well. REF is
 // sandboxapi.LocalImage and 64 hexadecimal digits.
 const CmdImage = "image"
+
+// CmdSnapshot is a subcommand of openshell-kube, for openshell-node: "snapshot
+// build FILE DIRECTORY" makes data of etcd from a snapshot.
+const CmdSnapshot = "snapshot"
 
 // Exit codes of "image import"; any other but 0 is a failure of the node.
 const (
@@ -165,24 +165,6 @@ func (s Status) Has(m Milestone) bool {
 		}
 	}
 	return false
-}
-
-// Aside is a state that was set aside on the volume.
-type Aside struct {
-	Name string    `json:"name"` // "aside-20261121T211500Z", "aside-20261121T211500Z-unreadable"
-	At   time.Time `json:"at"`
-}
-
-// UnreadableSuffix ends the name of a state that gave way to a fresh gateway
-// because the node could not read it.
-const UnreadableSuffix = "-unreadable"
-
-// IsUnreadable reports whether an aside has a name of that kind.
-func IsUnreadable(aside string) bool { return strings.HasSuffix(aside, UnreadableSuffix) }
-
-// AsideSettings is where the settings of a state are that was set aside.
-func AsideSettings(aside string) string {
-	return VolumeRoot + "/" + aside + strings.TrimPrefix(SettingsFile, Current)
 }
 
 // Session is what a client needs to speak to the Kubernetes API over the same

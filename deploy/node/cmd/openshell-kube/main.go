@@ -1,6 +1,6 @@
 // Command openshell-kube is upstream Kubernetes, unmodified, in one binary:
-// "control-plane" and "node" are run by openshell-node, "image" by the CLI, and
-// under the name kubectl it is kubectl.
+// "control-plane", "node" and "snapshot" are run by openshell-node, "image" by
+// the CLI, and under the name kubectl it is kubectl.
 package main
 
 import (
@@ -46,8 +46,11 @@ func run(args []string) error {
 	if len(args) > 0 && args[0] == nodeapi.CmdImage {
 		return image(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == nodeapi.CmdSnapshot {
+		return snapshotCommand(args[1:])
+	}
 	if len(args) != 1 || roles[args[0]] == nil {
-		return fmt.Errorf("usage: openshell-kube control-plane|node|image ...")
+		return fmt.Errorf("usage: openshell-kube control-plane|node|image|snapshot ...")
 	}
 	node, err := layout.Load()
 	if err != nil {

@@ -162,8 +162,8 @@ func kubectl(_ context.Context, args []string) error {
 	return syscall.Exec(layout.KubeBinary, append([]string{"kubectl"}, args...), environ)
 }
 
-func volumeCommand(_ context.Context, args []string) error {
-	v := volume.Volume{Root: nodeapi.VolumeRoot}
+func volumeCommand(ctx context.Context, args []string) error {
+	v := volume.Volume{Root: nodeapi.VolumeRoot, Build: buildData}
 	switch {
 	case len(args) == 1 && args[0] == "asides":
 		asides, err := v.Asides()
@@ -177,7 +177,7 @@ func volumeCommand(_ context.Context, args []string) error {
 		}
 		return json.NewEncoder(os.Stdout).Encode(map[string]string{"aside": args[1]})
 	case len(args) == 3 && args[0] == "restore":
-		had, err := v.Restore(args[1], args[2])
+		had, err := v.Restore(ctx, args[1], args[2])
 		if err != nil {
 			return err
 		}
@@ -188,4 +188,15 @@ func volumeCommand(_ context.Context, args []string) error {
 		return json.NewEncoder(os.Stdout).Encode(map[string]string{"aside": aside})
 	}
 	return errUsage
+}
+
+// buildData makes data of etcd from a snapshot. etcd is in the other program.
+func buildData(ctx context.Context, snapshot, dir string) error {
+	out, err := exec.CommandContext(ctx, layout.KubeBinary, nodeapi.CmdSnapshot, "build", snapshot, dir).CombinedOutput()
+	if err != nil {
+		if said := strings.TrimPrefix(strings.TrimSpace(string(out)), "error: "); said != "" {
+			return errors.New(said)
+		}
+	}
+	return err
 }

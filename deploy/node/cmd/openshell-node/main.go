@@ -24,11 +24,12 @@ const usage = `usage: openshell-node COMMAND
   dial session            the same after a line with the credentials
   kubectl ...             kubectl with administrator's credentials
   edge COMMAND ...        run a command with the environment of the edge's scripts
-  volume asides           list the states that were set aside
+  volume asides           list what can be brought back: states that were set
+                          aside, snapshots, databases
   volume set-aside NAME   set the present state aside under that name
   volume restore NAME PRESENT
-                          make a state that was set aside the present one; the
-                          present one is set aside as PRESENT
+                          bring one of them back; what is in its place is set
+                          aside as PRESENT
 `
 
 func main() {

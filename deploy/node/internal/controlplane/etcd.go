@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -159,8 +158,7 @@ func logEndsEarly(server *embed.Etcd) bool {
 // etcdFailure says why etcd cannot open its data. Without room for a segment of
 // its log that is the reason, whatever etcd itself says.
 func etcdFailure(reason string) nodeapi.Failure {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(nodeapi.VolumeRoot, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) < uint64(wal.SegmentSizeBytes) {
+	if free, err := freeSpace(); err == nil && free < uint64(wal.SegmentSizeBytes) {
 		return nodeapi.Failure{ID: nodeapi.FailureDiskFull, Message: "no space is left on the volume for etcd: " + reason}
 	}
 	return nodeapi.Failure{ID: nodeapi.FailureStateUnreadable, Message: "etcd cannot open its data: " + reason}

@@ -26,15 +26,19 @@ const (
 )
 
 // Run returns when ctx ends, nil, or when a component does, its error.
-func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error {
+func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) (err error) {
 	etcd, err := startEtcd(ctx, node.Settings.Initialized != nil, reporter.Failure)
 	if err != nil {
 		return err
 	}
 	reporter.Milestone(nodeapi.Etcd)
+	keeper := newKeeper(etcd)
 	defer func() {
 		// Clients that lose their etcd would fill the log with it.
 		klog.SetLogger(logr.Discard())
+		if err == nil {
+			snapshotAtStop(keeper)
+		}
 		etcd.Close()
 	}()
 
@@ -59,6 +63,7 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) error
 		return runControllers(ctx, node)
 	})
 	running.Run("kube-scheduler", runScheduler)
+	running.Run("snapshots", keeper.Run)
 	running.Run("storage", func(ctx context.Context) error { return storage.Run(ctx, config) })
 
 	select {

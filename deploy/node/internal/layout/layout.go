@@ -22,7 +22,7 @@ const (
 // State on the volume.
 const (
 	PKIDir         = nodeapi.Current + "/pki"
-	EtcdDir        = nodeapi.Current + "/etcd"
+	EtcdDir        = nodeapi.EtcdDir
 	ContainerdRoot = nodeapi.Current + "/containerd"
 	KubeletDir     = nodeapi.Current + "/kubelet"
 	WorkspaceDir   = nodeapi.Current + "/workspaces" // persistent volumes of pods
@@ -43,6 +43,7 @@ const (
 	LeaseDir         = "/run/cni/ipam"         // addresses of pods
 	GatewayPodDir    = "/run/cni/gateway"      // those that belong to the gateway server
 	SandboxPodDir    = "/run/cni/sandboxes"    // and those of sandboxes
+	HealthyMark      = RunDir + "/healthy"     // there once the gateway was healthy in this boot
 )
 
 // Kubeconfig returns the path of a component's credentials.

@@ -149,6 +149,9 @@ func bootMilestones(ctx context.Context, state *status.State, checker status.Che
 			if err := markInitialized(nodeapi.SettingsFile, time.Now()); err != nil {
 				slog.Error("the gateway is healthy, which cannot be noted", "error", err)
 			}
+			if err := os.WriteFile(layout.HealthyMark, nil, 0o600); err != nil {
+				slog.Error("there will be no snapshots", "error", err)
+			}
 			return
 		}
 		every := lookOften
