@@ -2,38 +2,60 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"openshell.ai/openshell/internal/cli/render"
+	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 type restoreResult struct {
 	Name              gateway.Name `json:"name"`
 	Restored          string       `json:"restored"`
-	PresentSetAsideAs string       `json:"presentSetAsideAs,omitempty"` // where the state before is now
+	AsOf              time.Time    `json:"asOf"`                        // when what is restored was made or set aside
+	PresentSetAsideAs string       `json:"presentSetAsideAs,omitempty"` // where what was there before is now
+}
+
+type restoreList struct {
+	Name      gateway.Name    `json:"name"`
+	Asides    []nodeapi.Aside `json:"asides"`
+	Snapshots []nodeapi.Aside `json:"snapshots"`
+	Databases []nodeapi.Aside `json:"databases"`
 }
 
 func newGatewayRestore(deps *Deps) *cobra.Command {
 	v := &verb{deps: deps}
 	cmd := &cobra.Command{
-		Use:   "restore [NAME] ASIDE [flags]",
-		Short: "Bring back a state that was set aside",
-		Long: `Bring back a state that was set aside, by its name as "openshell gateway status"
-lists it. The present state is set aside in turn: nothing is deleted.`,
-		Example: `  openshell gateway restore aside-20260102T030405Z
-  openshell gateway restore work aside-20260102T030405Z`,
+		Use:   "restore [[NAME] STATE] [flags]",
+		Short: "Bring back a state that was set aside, or a snapshot",
+		Long: `Bring back a state that was set aside, or a snapshot. Without a STATE, list what
+there is.
+
+An aside is everything the gateway had. A snapshot holds what the gateway knew:
+its sandboxes and secrets, as of then. The files of the sandboxes stay as they are
+now; a sandbox made later is unknown, and one deleted since comes back empty.
+
+What is in the place of either is set aside in turn, and restored by its name:
+nothing is deleted.`,
+		Example: `  openshell gateway restore
+  openshell gateway restore aside-20260102T030405Z
+  openshell gateway restore work snapshot-20260102T030405Z`,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return v.completeAsides(cmd, args), cobra.ShellCompDirectiveNoFileComp
+			return v.completeStates(cmd, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if len(args) == 0 || len(args) > 2 {
-				return usageError(cmd, "`%s` takes the name of an aside, and before it a gateway's if wanted", cmd.CommandPath())
+			if len(args) > 2 {
+				return usageError(cmd, "`%s` takes the name of a state, and before it a gateway's if wanted", cmd.CommandPath())
 			}
-			last := len(args) - 1
+			last := max(0, len(args)-1)
 			if v.on, err = v.name.resolve(cmd, deps, args[:last]); err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				return v.runRestoreList(cmd)
 			}
 			return v.runRestore(cmd, args[last])
 		},
@@ -43,19 +65,23 @@ lists it. The present state is set aside in turn: nothing is deleted.`,
 	return cmd
 }
 
-func (v *verb) runRestore(cmd *cobra.Command, aside string) error {
+func (v *verb) runRestore(cmd *cobra.Command, state string) error {
 	ctx := cmd.Context()
 	return v.deps.withEngine(ctx, func(engine Engine) error {
 		progress := v.deps.progress(v.output)
-		before, err := engine.Restore(ctx, v.on, aside, progress)
+		before, err := engine.Restore(ctx, v.on, state, progress)
 		progress.Close()
 		if err != nil {
 			return err
 		}
+		kind, at, _ := nodeapi.ParseState(state)
 		if v.output.json() {
-			return render.JSON(v.deps.Out, restoreResult{Name: v.on, Restored: aside, PresentSetAsideAs: before})
+			return render.JSON(v.deps.Out, restoreResult{Name: v.on, Restored: state, AsOf: at, PresentSetAsideAs: before})
 		}
-		sentence := fmt.Sprintf("gateway %s has the state of %s again", v.on, aside)
+		sentence := fmt.Sprintf("gateway %s has the state of %s again", v.on, state)
+		if kind == nodeapi.SnapshotPrefix {
+			sentence = fmt.Sprintf("gateway %s is again as of %s, with the files of its sandboxes as they are now", v.on, bootstrap.AsOf(at, time.Now()))
+		}
 		if before != "" {
 			sentence += "; the one before is set aside as " + before
 		}
@@ -64,7 +90,42 @@ func (v *verb) runRestore(cmd *cobra.Command, aside string) error {
 	})
 }
 
-func (v *verb) completeAsides(cmd *cobra.Command, args []string) []string {
+func (v *verb) runRestoreList(cmd *cobra.Command) error {
+	return v.deps.withEngine(cmd.Context(), func(engine Engine) error {
+		status, err := engine.Status(cmd.Context(), v.on)
+		if err != nil {
+			return err
+		}
+		list := restorable(status)
+		if v.output.json() {
+			return render.JSON(v.deps.Out, list)
+		}
+		var rows [][]string
+		for _, group := range [][]nodeapi.Aside{list.Snapshots, list.Databases, list.Asides} {
+			for _, state := range group {
+				rows = append(rows, []string{state.Name, bootstrap.AsOf(state.At, time.Now())})
+			}
+		}
+		if len(rows) == 0 {
+			_, err := fmt.Fprintf(v.deps.Err, "gateway %s has no state set aside, and no snapshot\n", v.on)
+			return err
+		}
+		return render.Table(v.deps.Out, []string{"STATE", "AS OF"}, rows)
+	})
+}
+
+// restorable is what a gateway can go back to. Lists are empty rather than nil.
+func restorable(status bootstrap.Status) restoreList {
+	list := restoreList{Name: status.Name, Asides: []nodeapi.Aside{}, Snapshots: []nodeapi.Aside{}, Databases: []nodeapi.Aside{}}
+	if v := status.Volume; v != nil {
+		list.Asides = append(list.Asides, v.Asides...)
+		list.Snapshots = append(list.Snapshots, v.Snapshots...)
+		list.Databases = append(list.Databases, v.Databases...)
+	}
+	return list
+}
+
+func (v *verb) completeStates(cmd *cobra.Command, args []string) []string {
 	if len(args) > 1 {
 		return nil
 	}
@@ -72,15 +133,16 @@ func (v *verb) completeAsides(cmd *cobra.Command, args []string) []string {
 	if err != nil {
 		return nil
 	}
-	var asides []string
+	var names []string
 	_ = v.deps.withEngine(cmd.Context(), func(engine Engine) error { // completions cannot report errors
 		status, err := engine.Status(cmd.Context(), name)
-		if err == nil && status.Volume != nil {
-			for _, aside := range status.Volume.Asides {
-				asides = append(asides, aside.Name)
+		list := restorable(status)
+		for _, group := range [][]nodeapi.Aside{list.Snapshots, list.Databases, list.Asides} {
+			for _, state := range group {
+				names = append(names, state.Name)
 			}
 		}
 		return err
 	})
-	return asides
+	return names
 }

@@ -95,6 +95,12 @@ func writeStatus(w io.Writer, s bootstrap.Status) error {
 		for _, aside := range s.Volume.Asides {
 			add("set aside", "%s", aside.Name)
 		}
+		for _, database := range s.Volume.Databases {
+			add("set aside", "%s", database.Name)
+		}
+		for _, snapshot := range s.Volume.Snapshots {
+			add("snapshot", "%s", snapshot.Name)
+		}
 	}
 	if s.Network != nil {
 		add("network", "%s %s", s.Network.Name, s.Network.Subnet)

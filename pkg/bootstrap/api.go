@@ -139,8 +139,10 @@ type ContainerStatus struct {
 
 // VolumeStatus describes the volume.
 type VolumeStatus struct {
-	Name   string          `json:"name"`
-	Asides []nodeapi.Aside `json:"asides"`
+	Name      string          `json:"name"`
+	Asides    []nodeapi.Aside `json:"asides"`    // whole states that were set aside, newest first, as the others
+	Snapshots []nodeapi.Aside `json:"snapshots"` // of the data of the present state
+	Databases []nodeapi.Aside `json:"databases"` // data of the present state that gave way to a snapshot's
 }
 
 // NetworkStatus describes the network.

@@ -22,9 +22,10 @@ type EnsureOptions struct {
 
 // EnsureResult is what it took.
 type EnsureResult struct {
-	Start   StartResult
-	Aside   string // the former state, which the node could not read; empty: none was set aside
-	Restore string // the command that brings it back
+	Start    StartResult
+	Aside    string // the former state, which the node could not read; empty: none was set aside
+	Restore  string // the command that brings it back
+	Snapshot string // the command that brings back its newest snapshot then; empty: there is none
 }
 
 // Ensure leads to a healthy gateway for somebody who wants to use it rather than
@@ -52,12 +53,17 @@ func (m *Manager) Ensure(ctx context.Context, opts EnsureOptions, sink Sink) (En
 		case ensureAgain:
 			out.event(Event{Kind: Note, Message: "trying once more: " + err.Error()})
 		case ensureAside:
-			aside, asideErr := m.setAside(ctx, opts.Name, sink)
+			aside, snapshot, asideErr := m.setAside(ctx, opts.Name, sink)
 			if asideErr != nil {
 				return result, asideErr
 			}
 			result.Aside, result.Restore = aside, restoreCommand(opts.Name, aside)
-			out.warn(fmt.Sprintf("%s; it is set aside as %s, and a new gateway takes its place; `%s` brings it back", faultMessage(err), aside, result.Restore))
+			back := fmt.Sprintf("`%s` brings it back", result.Restore)
+			if snapshot != "" {
+				result.Snapshot = restoreCommand(opts.Name, snapshot)
+				back += fmt.Sprintf(", and after it `%s` what could be read", result.Snapshot)
+			}
+			out.warn(fmt.Sprintf("%s; it is set aside as %s, and a new gateway takes its place; %s", faultMessage(err), aside, back))
 			if start, err = m.likeAside(ctx, opts.Name, aside); err != nil {
 				return result, err
 			}
@@ -174,7 +180,7 @@ func (m *Manager) unreadableAsides(ctx context.Context, name gateway.Name, tries
 	if o.Volume == nil || len(o.foreign()) > 0 {
 		return nil, nil
 	}
-	all, err := m.asides(ctx, o)
+	all, err := m.restorable(ctx, o)
 	if err != nil {
 		return nil, stepError(ctx, err)
 	}
@@ -188,35 +194,40 @@ func (m *Manager) unreadableAsides(ctx context.Context, name gateway.Name, tries
 	return names, nil
 }
 
-// setAside gives the present state the name of one that cannot be read.
-func (m *Manager) setAside(ctx context.Context, name gateway.Name, sink Sink) (string, error) {
+// setAside gives the present state the name of one that cannot be read. The
+// name of its newest snapshot is returned as well, if it has any.
+func (m *Manager) setAside(ctx context.Context, name gateway.Name, sink Sink) (aside, snapshot string, err error) {
 	unlock, err := m.lock(ctx, name, sink)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer unlock()
 	o, err := m.glance(ctx, name)
 	if err != nil {
-		return "", observeError(ctx, err)
+		return "", "", observeError(ctx, err)
+	}
+	have, err := m.restorable(ctx, o)
+	if err != nil {
+		return "", "", stepError(ctx, err)
 	}
 	if o.up() {
 		if !m.stillUnreadable(ctx, o.Container.ID) {
-			return "", fault.New(fault.Locked, fault.ExitConflict, "another openshell has started gateway %s meanwhile", name).
+			return "", "", fault.New(fault.Locked, fault.ExitConflict, "another openshell has started gateway %s meanwhile", name).
 				Hint("run the command again")
 		}
 		if err := m.follow(ctx, decideStop(o), sink); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	image, err := m.helperImage(ctx, o)
 	if err != nil {
-		return "", stepError(ctx, err)
+		return "", "", stepError(ctx, err)
 	}
-	aside := asideName(time.Now()) + nodeapi.UnreadableSuffix
+	aside = nodeapi.StateName(nodeapi.AsidePrefix, time.Now()) + nodeapi.UnreadableSuffix
 	if _, err := m.runHelper(ctx, name, image, nodeapi.Binary, nodeapi.CmdVolume, "set-aside", aside); err != nil {
-		return "", stepError(ctx, err)
+		return "", "", stepError(ctx, err)
 	}
-	return aside, nil
+	return aside, newestSnapshot(have), nil
 }
 
 // stillUnreadable reports that a node which runs has given up on its state.

@@ -33,6 +33,9 @@ func (r *run) failed(ctx context.Context, err error) error {
 	// The user's Ctrl-C ends the work, not the tidying up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
+	if r.unreadable && e.ID == fault.StateDamaged {
+		r.offerSnapshots(ctx, &e)
+	}
 	content := r.diagnosis(ctx, &e)
 	path, saveErr := r.Host.SaveFailure(r.plan.Name, content)
 	leave := e.ID == fault.Timeout || e.ID == fault.IdleTimeout

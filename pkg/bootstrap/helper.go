@@ -166,8 +166,9 @@ func (m *Manager) clearVolume(ctx context.Context, name gateway.Name, image stri
 	return err
 }
 
-// asides lists the states set aside, through a running container or a helper.
-func (m *Manager) asides(ctx context.Context, o Observed) ([]nodeapi.Aside, error) {
+// restorable lists what can be brought back, through a running container or a
+// helper.
+func (m *Manager) restorable(ctx context.Context, o Observed) ([]nodeapi.Aside, error) {
 	argv := []string{nodeapi.Binary, nodeapi.CmdVolume, "asides"}
 	var out []byte
 	if o.Container != nil && o.Container.State == docker.StateRunning {
@@ -177,7 +178,7 @@ func (m *Manager) asides(ctx context.Context, o Observed) ([]nodeapi.Aside, erro
 			return nil, err
 		}
 		if code != 0 {
-			return nil, fmt.Errorf("states set aside: exit code %d: %s", code, lastLine(stderr.String()))
+			return nil, fmt.Errorf("what can be brought back: exit code %d: %s", code, lastLine(stderr.String()))
 		}
 		out = stdout.Bytes()
 	} else {
@@ -191,7 +192,7 @@ func (m *Manager) asides(ctx context.Context, o Observed) ([]nodeapi.Aside, erro
 	}
 	var asides []nodeapi.Aside
 	if err := json.Unmarshal(out, &asides); err != nil {
-		return nil, fmt.Errorf("states set aside: %w", err)
+		return nil, fmt.Errorf("what can be brought back: %w", err)
 	}
 	return asides, nil
 }

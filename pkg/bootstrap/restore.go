@@ -13,10 +13,11 @@ import (
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
-// Restore implements Gateways: it exchanges the present state, which is set
-// aside under the name returned, for one that was set aside earlier. The
-// gateway is stopped afterwards.
-func (m *Manager) Restore(ctx context.Context, name gateway.Name, aside string, sink Sink) (string, error) {
+// Restore implements Gateways: it exchanges the present state for one that was
+// set aside earlier, or the data in it for that of a snapshot or of a database.
+// What was there is set aside under the name returned. The gateway is stopped
+// afterwards.
+func (m *Manager) Restore(ctx context.Context, name gateway.Name, what string, sink Sink) (string, error) {
 	unlock, err := m.lock(ctx, name, sink)
 	if err != nil {
 		return "", err
@@ -32,12 +33,12 @@ func (m *Manager) Restore(ctx context.Context, name gateway.Name, aside string, 
 	case o.Volume == nil:
 		return "", notFound(name)
 	}
-	have, err := m.asides(ctx, o)
+	have, err := m.restorable(ctx, o)
 	if err != nil {
 		return "", stepError(ctx, err)
 	}
-	if !slices.ContainsFunc(have, func(a nodeapi.Aside) bool { return a.Name == aside }) {
-		return "", asideMissing(name, aside, have)
+	if !slices.ContainsFunc(have, func(a nodeapi.Aside) bool { return a.Name == what }) {
+		return "", asideMissing(name, what, have)
 	}
 	if err := m.follow(ctx, decideStop(o), sink); err != nil {
 		return "", err
@@ -46,8 +47,12 @@ func (m *Manager) Restore(ctx context.Context, name gateway.Name, aside string, 
 	if err != nil {
 		return "", stepError(ctx, err)
 	}
-	present := asideName(time.Now())
-	answer, err := m.runHelper(ctx, name, image, nodeapi.Binary, nodeapi.CmdVolume, "restore", aside, present)
+	kind := nodeapi.AsidePrefix
+	if prefix, _, _ := nodeapi.ParseState(what); prefix == nodeapi.SnapshotPrefix || prefix == nodeapi.DatabasePrefix {
+		kind = nodeapi.DatabasePrefix
+	}
+	present := nodeapi.StateName(kind, time.Now())
+	answer, err := m.runHelper(ctx, name, image, nodeapi.Binary, nodeapi.CmdVolume, "restore", what, present)
 	if err != nil {
 		return "", stepError(ctx, err)
 	}
@@ -60,13 +65,10 @@ func (m *Manager) Restore(ctx context.Context, name gateway.Name, aside string, 
 	return did.Aside, nil
 }
 
-// asideName names a state that is set aside at a moment.
-func asideName(at time.Time) string { return nodeapi.AsidePrefix + at.UTC().Format("20060102T150405Z") }
-
-func asideMissing(name gateway.Name, aside string, have []nodeapi.Aside) error {
-	e := fault.New(fault.AsideMissing, fault.ExitFailure, "gateway %s has no state set aside as %q", name, aside)
+func asideMissing(name gateway.Name, what string, have []nodeapi.Aside) error {
+	e := fault.New(fault.AsideMissing, fault.ExitFailure, "gateway %s has nothing to bring back that is called %q", name, what)
 	if len(have) == 0 {
-		return e.Hint("no state was set aside")
+		return e.Hint("no state was set aside, and there is no snapshot")
 	}
 	names := make([]string, 0, len(have))
 	for _, a := range have {

@@ -85,19 +85,21 @@ func (m *Manager) lookInside(ctx context.Context, o *Observed, s *Status) error 
 	if o.Volume == nil || !locked || o.Word() == Removing || o.up() {
 		return nil
 	}
-	asides, err := m.asides(ctx, *o)
+	asides, err := m.restorable(ctx, *o)
 	return s.asides(asides, err)
 }
 
-// asides fills in the states that were set aside, or why they are not known.
-func (s *Status) asides(asides []nodeapi.Aside, err error) error {
+// asides fills in what can be brought back, or why it is not known.
+func (s *Status) asides(all []nodeapi.Aside, err error) error {
 	switch {
 	case docker.IsUnreachable(err):
 		return err
 	case err != nil:
 		s.check("asides", err)
-	case asides != nil:
-		s.Volume.Asides = asides
+	default:
+		s.Volume.Asides = ofKind(all, nodeapi.AsidePrefix)
+		s.Volume.Snapshots = ofKind(all, nodeapi.SnapshotPrefix)
+		s.Volume.Databases = ofKind(all, nodeapi.DatabasePrefix)
 	}
 	return nil
 }
@@ -133,7 +135,7 @@ func (s *Status) describe(o Observed) {
 		}
 	}
 	if o.Volume != nil {
-		s.Volume = &VolumeStatus{Name: o.Volume.Name, Asides: []nodeapi.Aside{}}
+		s.Volume = &VolumeStatus{Name: o.Volume.Name, Asides: []nodeapi.Aside{}, Snapshots: []nodeapi.Aside{}, Databases: []nodeapi.Aside{}}
 	}
 	if o.Content == ContentDamaged || o.Content == ContentNewer {
 		s.check("settings", o.Damage)
@@ -197,7 +199,7 @@ func (m *Manager) details(ctx context.Context, o Observed, s *Status) error {
 	}
 	if o.Volume != nil && running {
 		g.Go(func() error {
-			asides, err := m.asides(answer, o)
+			asides, err := m.restorable(answer, o)
 			mu.Lock()
 			defer mu.Unlock()
 			return s.asides(asides, err)

@@ -53,7 +53,7 @@ func TestSetAsideAndRestoreAreInverse(t *testing.T) {
 	}
 	write(t, root, "current", "new")
 
-	had, err := v.Restore(first, second)
+	had, err := v.Restore(t.Context(), first, second)
 	if err != nil || !had {
 		t.Fatalf("Restore = %v, %v; want a present state to be set aside", had, err)
 	}
@@ -66,7 +66,7 @@ func TestSetAsideAndRestoreAreInverse(t *testing.T) {
 func TestRestoreWithoutPresentState(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, first, "old")
-	had, err := volume.Volume{Root: root}.Restore(first, second)
+	had, err := volume.Volume{Root: root}.Restore(t.Context(), first, second)
 	if err != nil || had {
 		t.Fatalf("Restore = %v, %v; want no present state", had, err)
 	}
@@ -77,12 +77,18 @@ func TestRestoreWithoutPresentState(t *testing.T) {
 
 func TestRefusalsChangeNothing(t *testing.T) {
 	for name, do := range map[string]func(volume.Volume) error{
-		"set aside over an aside":  func(v volume.Volume) error { return v.SetAside(first) },
-		"set aside elsewhere":      func(v volume.Volume) error { return v.SetAside("../outside") },
-		"restore what is not":      func(v volume.Volume) error { _, err := v.Restore(second, "aside-20270101T000000Z"); return err },
-		"restore over an aside":    func(v volume.Volume) error { _, err := v.Restore(first, first); return err },
-		"restore the present":      func(v volume.Volume) error { _, err := v.Restore("current", second); return err },
-		"restore a path":           func(v volume.Volume) error { _, err := v.Restore("aside-20261121T211500Z/..", second); return err },
+		"set aside over an aside": func(v volume.Volume) error { return v.SetAside(first) },
+		"set aside elsewhere":     func(v volume.Volume) error { return v.SetAside("../outside") },
+		"restore what is not": func(v volume.Volume) error {
+			_, err := v.Restore(t.Context(), second, "aside-20270101T000000Z")
+			return err
+		},
+		"restore over an aside": func(v volume.Volume) error { _, err := v.Restore(t.Context(), first, first); return err },
+		"restore the present":   func(v volume.Volume) error { _, err := v.Restore(t.Context(), "current", second); return err },
+		"restore a path": func(v volume.Volume) error {
+			_, err := v.Restore(t.Context(), "aside-20261121T211500Z/..", second)
+			return err
+		},
 		"set aside without a name": func(v volume.Volume) error { return v.SetAside("") },
 	} {
 		t.Run(name, func(t *testing.T) {
