@@ -14,6 +14,7 @@ import (
 // there. It has absolute URLs and a WebSocket, which only a name of its own can
 // serve.
 func TestExposedApplicationInABrowser(t *testing.T) {
+	t.Parallel()
 	g := started(t, "browser")
 	g.CLI(t, "sandbox", "create", "--name", "app", "--detach", "--upload", "testdata/webapp.py:webapp.py", "--", "python3", "webapp.py", "8000").Exits(t, 0)
 	url := strings.TrimSpace(g.CLI(t, "sandbox", "expose", "app", "8000").Exits(t, 0).Stdout)

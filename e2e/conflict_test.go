@@ -14,6 +14,7 @@ import (
 
 // What has the gateway's name but is not the gateway's stays as it is.
 func TestForeignResourcesAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	for kind, create := range map[string][]string{
 		"container": {"--name", "NAME", "--entrypoint", "true", nodeImage(t)},
 		"volume":    {"NAME"},
@@ -41,6 +42,7 @@ func TestForeignResourcesAreLeftAlone(t *testing.T) {
 }
 
 func TestPitfall08PortTaken(t *testing.T) {
+	t.Parallel()
 	refused := func(t *testing.T, port int, holder string) {
 		t.Helper()
 		for _, flags := range [][]string{
@@ -75,6 +77,7 @@ func TestPitfall08PortTaken(t *testing.T) {
 }
 
 func TestPitfall10UnreachableEngineIsNotAbsence(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "unreachable")
 	if err := os.MkdirAll(filepath.Dir(g.Bundle("ca.crt")), 0o700); err != nil {
 		t.Fatal(err)
@@ -101,6 +104,7 @@ func TestPitfall10UnreachableEngineIsNotAbsence(t *testing.T) {
 }
 
 func TestUsageErrorsChangeNothing(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "usage")
 	for _, args := range [][]string{
 		{"start", "Not_A_Name!"},

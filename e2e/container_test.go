@@ -56,7 +56,7 @@ func webImage(t *testing.T) string {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	image := "openshell-" + namePrefix + "web" + runID + ":v1"
+	image := fmt.Sprintf("openshell-%sweb%s:%s", namePrefix, runID, strings.ToLower(t.Name()))
 	load := exec.Command("docker", "image", "import", "--change", `ENTRYPOINT ["/web"]`, "--change", `CMD [":8000"]`, "-", image)
 	load.Stdin = &archive
 	if out, err := load.CombinedOutput(); err != nil {
@@ -119,6 +119,7 @@ func (g *Gateway) containers(t testing.TB) map[string]usercontainer.Container {
 }
 
 func TestContainers(t *testing.T) {
+	t.Parallel()
 	image := webImage(t)
 	g := started(t, "containers")
 
@@ -312,6 +313,7 @@ func testNeighbours(t *testing.T, g *Gateway, image string) {
 // TestContainersComeBackWithDocker restarts an engine: it may start a container
 // before the one whose network it shares, and then gives up.
 func TestContainersComeBackWithDocker(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	archive := filepath.Join(t.TempDir(), "web.tar")
 	image := webImage(t)

@@ -137,6 +137,7 @@ func (g *Gateway) webAddress(t testing.TB) string {
 // An organization's data is with the control plane when its gateway has stopped,
 // whoever stops it.
 func TestStopDeliversTheLastPush(t *testing.T) {
+	t.Parallel()
 	g := started(t, "lastpush")
 	g.edgeReady(t)
 	plane := newControlPlane(t, g)

@@ -65,7 +65,10 @@ func (g *Gateway) end(t testing.TB, record string) {
 
 // The edge of one gateway through all that can happen to it.
 func TestEdge(t *testing.T) {
-	g := started(t, "edge")
+	t.Parallel()
+	g := newGateway(t, "edge")
+	g.Web = 0
+	g.Start(t)
 	first := g.edgeReady(t)
 	keys := g.vpnKeys(t)
 	if keys == "" {

@@ -89,6 +89,7 @@ func webSandbox(t *testing.T, g *Gateway, name string) *Box {
 
 // Ports of sandboxes have URLs, first come, that stay until they are taken back.
 func TestExposedPorts(t *testing.T) {
+	t.Parallel()
 	g := started(t, "expose")
 	web, other := webSandbox(t, g, "web"), webSandbox(t, g, "other")
 	page := web.expose(t, 8000)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +18,11 @@ import (
 // A node that ends by itself is not waited for, and a failed first start takes
 // back what it made, so that the next one is not blocked by it.
 func TestPitfall06And15FreshStartFails(t *testing.T) {
+	t.Parallel()
 	const words = "e2e: these are the last words"
 	image := fmt.Sprintf("openshell-e2e/cluster:broken-%d", os.Getpid())
-	imageLike(t, image, `ENTRYPOINT ["sh", "-c", "echo '`+words+`'; exit 7"]`)
+	// A version of its own: it is not to stand in for the node image elsewhere.
+	imageLike(t, image, versionLabel("0.0.1"), `ENTRYPOINT ["sh", "-c", "echo '`+words+`'; exit 7"]`)
 	g := newGateway(t, "broken")
 
 	r := g.CLI(t, g.startArgs(t, "--image", image)...).Exits(t, 1).Says(t, words)
@@ -74,16 +75,14 @@ func TestPitfall06And15FreshStartFails(t *testing.T) {
 // One gateway suffers every fault in turn. It is never worse off than before,
 // and as it was once the fault is gone.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	// A version of its own, so that the node image cannot stand in for it.
 	image := fmt.Sprintf("openshell-e2e/cluster:faults-%d", os.Getpid())
 	imageLike(t, image, versionLabel(ownVersion()))
 	g := newGateway(t, "faults")
 
 	if !t.Run("timeout", func(t *testing.T) {
-		// A web port of its own: one from the usual range could go to another
-		// gateway while this one is no more than a volume.
-		web := strconv.Itoa(freePort(t))
-		g.CLI(t, g.startArgs(t, "--image", image, "--http-port", web, "--timeout", "1s")...).Exits(t, 6).Says(t, "left running", "last-failure.log")
+		g.CLI(t, g.startArgs(t, "--image", image, "--timeout", "1s")...).Exits(t, 6).Says(t, "left running", "last-failure.log")
 		g.Start(t)
 	}) {
 		t.FailNow()
@@ -136,11 +135,19 @@ func testPortTakenOnResume(t *testing.T, g *Gateway) {
 }
 
 func testSubnetTaken(t *testing.T, g *Gateway) {
-	was := g.Running(t).Network.Subnet
-	stopped(t, g)
-	docker(t, "network", "rm", g.Resource())
 	other := g.Resource() + "-other"
-	docker(t, "network", "create", "--subnet", was, other)
+	var was string
+	var taking Result
+	for range 5 { // the gateway of another scenario may be quicker
+		g.Start(t)
+		was = g.Running(t).Network.Subnet
+		stopped(t, g)
+		docker(t, "network", "rm", g.Resource())
+		if taking = run(t, nil, "", "docker", "network", "create", "--subnet", was, other); taking.Code == 0 {
+			break
+		}
+	}
+	taking.Exits(t, 0)
 	t.Cleanup(func() { docker(t, "network", "rm", other) })
 
 	g.Start(t).Says(t, was, "is taken by network "+other)

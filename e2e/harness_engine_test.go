@@ -35,13 +35,12 @@ func newEngine(t *testing.T) *Engine {
 	if _, err := exec.LookPath("dockerd"); err != nil {
 		t.Skip("NOT RUN: dockerd is not installed here")
 	}
-	e := &Engine{name: "openshell-" + namePrefix + "engine" + runID}
-	e.dir = filepath.Join("/run", e.name) // short: a socket's path has 108 bytes at most
-	data, err := os.MkdirTemp("", e.name)
+	data, err := os.MkdirTemp("", "openshell-"+namePrefix+"engine"+runID+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.data = data
+	e := &Engine{name: filepath.Base(data), data: data}
+	e.dir = filepath.Join("/run", e.name) // short: a socket's path has 108 bytes at most
 	if err := os.Mkdir(e.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type Gateway struct {
 	Name   gateway.Name
 	Port   int
+	Web    int    // 0: for openshell to choose
 	Config string // XDG_CONFIG_HOME
 
 	engine *Engine // nil: the one that everything else uses
@@ -44,6 +46,7 @@ func newGateway(t testing.TB, short string) *Gateway {
 	g := &Gateway{
 		Name:   gatewayName(short),
 		Port:   freePort(t),
+		Web:    freePort(t),
 		Config: t.TempDir(),
 	}
 	eraseAbandoned(t)
@@ -112,8 +115,8 @@ func (g *Gateway) docker(t testing.TB, args ...string) string {
 	return strings.TrimSpace(g.run(t, "", "docker", args...).Exits(t, 0).Stdout)
 }
 
-// Start starts or resumes the gateway, which must become healthy. The port is
-// given only while the gateway does not exist: a resume has to know it.
+// Start starts or resumes the gateway, which must become healthy. The ports are
+// given only while the gateway does not exist: a resume has to know them.
 func (g *Gateway) Start(t testing.TB, flags ...string) Result {
 	t.Helper()
 	return g.CLI(t, g.startArgs(t, flags...)...).Exits(t, 0)
@@ -122,10 +125,23 @@ func (g *Gateway) Start(t testing.TB, flags ...string) Result {
 func (g *Gateway) startArgs(t testing.TB, flags ...string) []string {
 	t.Helper()
 	args := []string{"gateway", "start"}
-	if !slices.Contains(flags, "--port") && !g.exists(t, "volume") {
-		args = append(args, "--port", strconv.Itoa(g.Port))
+	if !g.exists(t, "volume") {
+		args = append(args, g.ports(flags...)...)
 	}
 	return append(args, flags...)
+}
+
+// ports are the flags of a first start, without those that are given anyway. A
+// web port that openshell chose could go to the gateway of another scenario
+// while this one is no more than a volume.
+func (g *Gateway) ports(given ...string) []string {
+	var flags []string
+	for flag, port := range map[string]int{"--port": g.Port, "--http-port": g.Web} {
+		if port != 0 && !slices.Contains(given, flag) {
+			flags = append(flags, flag, strconv.Itoa(port))
+		}
+	}
+	return flags
 }
 
 // Status is the document of `gateway status`, with its exit code.
@@ -234,12 +250,18 @@ func (g *Gateway) tell(t testing.TB) {
 	}
 }
 
+// givenPorts are those of this run: a gateway that is stopped does not listen.
+var givenPorts sync.Map
+
 // freePort is a port that nobody listens on, outside the range from which
-// kernels take ports for outgoing connections.
+// kernels take ports for outgoing connections. It is given once.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 20000 + rand.IntN(10000)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			l.Close()

@@ -163,12 +163,17 @@ func docker(t testing.TB, args ...string) string {
 }
 
 // eventually waits until done answers true; what says what for. It is for what
-// happens in the engine or in Kubernetes on its own.
+// happens in the engine or in Kubernetes on its own. It asks less often the
+// longer it has waited: asking costs others the processor.
 func eventually(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); !done(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	const often, seldom = 100 * time.Millisecond, 500 * time.Millisecond
+	began := time.Now()
+	for !done() {
+		waited := time.Since(began)
+		if waited > limit {
 			t.Fatalf("%s: not within %s", what, limit)
 		}
+		time.Sleep(min(max(often, waited/5), seldom))
 	}
 }

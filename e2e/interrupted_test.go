@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 // a healthy gateway, so the next start may begin from nothing; it must need no
 // help to do so.
 func TestPitfall05FirstBootKilled(t *testing.T) {
+	t.Parallel()
 	moments := []struct {
 		name string
 		at   func(bootstrap.Event) bool
@@ -40,12 +40,11 @@ func TestPitfall05FirstBootKilled(t *testing.T) {
 	for _, moment := range moments {
 		t.Run(moment.name, func(t *testing.T) {
 			g := newGateway(t, "killed")
-			port := strconv.Itoa(g.Port)
-			g.killDuring(t, moment.at, "gateway", "start", "--port", port)
+			g.killDuring(t, moment.at, append([]string{"gateway", "start"}, g.ports()...)...)
 			if status, code := g.Status(t); code != 3 {
 				t.Errorf("status after the kill: exit code %d, %s", code, status.Word)
 			}
-			r := g.Start(t, "--port", port)
+			r := g.Start(t, g.ports()...)
 			t.Logf("%s: %s", r.Took.Round(time.Millisecond), strings.TrimSpace(r.Stdout))
 			g.Running(t)
 			g.tidy(t)
@@ -56,8 +55,9 @@ func TestPitfall05FirstBootKilled(t *testing.T) {
 // The command line of a first boot is gone, the node comes up without it, and
 // somebody begins to work: that is a gateway, whose state is kept.
 func TestPitfall05FirstBootGoesOnAlone(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "alone")
-	g.killDuring(t, done(bootstrap.WriteHostFiles), "gateway", "start", "--port", strconv.Itoa(g.Port))
+	g.killDuring(t, done(bootstrap.WriteHostFiles), append([]string{"gateway", "start"}, g.ports()...)...)
 	eventually(t, 2*time.Minute, "the node serves alone", func() bool {
 		status, _ := g.Status(t)
 		return status.Node != nil && status.Node.Has(nodeapi.Endpoint) && status.Node.Has(nodeapi.Workload)
@@ -108,13 +108,15 @@ func (g *Gateway) killDuring(t *testing.T, at func(bootstrap.Event) bool, args .
 
 // Two gateways live side by side; the first is started by two at once.
 func TestTwoGateways(t *testing.T) {
+	t.Parallel()
 	// Pitfall 21: the second's name is neither a host name nor short.
 	one, other := newGateway(t, "one"), newGateway(t, "Other_Gateway.with-a-name-as-long-as-may-be")
 	t.Run("TestPitfall04TwoStartsAtOnce", func(t *testing.T) {
 		// The second finds the first's lock held whichever of them comes first.
+		start := append([]string{"gateway", "start"}, one.ports()...)
 		second := make(chan Result)
-		go func() { second <- one.CLI(t, "gateway", "start", "--port", strconv.Itoa(one.Port)) }()
-		results := []Result{one.CLI(t, "gateway", "start", "--port", strconv.Itoa(one.Port)), <-second}
+		go func() { second <- one.CLI(t, start...) }()
+		results := []Result{one.CLI(t, start...), <-second}
 		waited := 0
 		for _, r := range results {
 			if r.Code != 0 {

@@ -17,6 +17,7 @@ import (
 // One gateway lives through everything that can happen to it, and is the same
 // after each. Its image is its own, so that it can be taken away.
 func TestLifecycle(t *testing.T) {
+	t.Parallel()
 	sysctls := hostSysctls(t)
 	image := "openshell-e2e/cluster:lifecycle" + runID
 	imageLike(t, image, "LABEL openshell.ai/e2e=lifecycle")
@@ -267,7 +268,7 @@ func testImageGone(t *testing.T, g *Gateway, image string) {
 
 func testRecreate(t *testing.T, g *Gateway) {
 	before := g.Fingerprint(t)
-	r := g.Start(t, "--recreate", "--port", strconv.Itoa(g.Port))
+	r := g.Start(t, append([]string{"--recreate"}, g.ports()...)...)
 	t.Logf("recreated in %s", r.Took.Round(time.Millisecond))
 	g.tidy(t)
 	g.Running(t)

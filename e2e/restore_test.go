@@ -13,6 +13,7 @@ import (
 // A state that was set aside waits on the volume, through another gateway's
 // life in its place, and comes back as it was.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	const aside = nodeapi.AsidePrefix + "20260102T030405Z"
 	g := started(t, "restore")
 	g.Keep(t)

@@ -19,6 +19,7 @@ import (
 // On a machine where nothing runs, a sandbox is one command away, and lives
 // through everything that can happen to its gateway.
 func TestPitfall26SandboxesSurvive(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	g := e.newGateway(t, "boxes")
 	create := func(t *testing.T, args ...string) Result {

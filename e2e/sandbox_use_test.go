@@ -16,6 +16,7 @@ import (
 
 // What people do with sandboxes all day, on one gateway.
 func TestSandboxes(t *testing.T) {
+	t.Parallel()
 	g := started(t, "use")
 	t.Run("isolation", func(t *testing.T) { testIsolation(t, g) })
 	t.Run("preface", func(t *testing.T) { testPreface(t, g) })

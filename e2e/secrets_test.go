@@ -43,6 +43,7 @@ type damage struct {
 // Only the bad Secret is replaced, by one rollout, and the host's files after
 // it.
 func TestPitfall12DamagedSecrets(t *testing.T) {
+	t.Parallel()
 	g := started(t, "secrets")
 	objects := g.Objects(t)
 	for _, d := range damages(t, authorityOf(t, objects)) {

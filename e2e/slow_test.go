@@ -9,6 +9,7 @@ import (
 
 // A first boot with a quarter of a core takes long, and is let to.
 func TestPitfall16SlowHost(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "slow")
 	r := g.Start(t, "--cpus", "0.25")
 	t.Logf("fresh start with a quarter of a core in %s", r.Took.Round(time.Second))

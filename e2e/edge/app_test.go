@@ -61,8 +61,9 @@ func (f *front) eventually(what string, ok func() bool) {
 }
 
 func TestAppRoutesSandboxes(t *testing.T) {
+	t.Parallel()
 	f := newGateway(t)
-	f.copyIn(buildEcho(t), "/opt/echo")
+	f.copyIn(echo(t), "/opt/echo")
 	f.sh("ip address add 10.208.0.7/32 dev lo")
 	f.startInside("/opt/echo 10.208.0.7:8080")
 	// What is there before app-gateway is served from its first moment.
@@ -120,6 +121,7 @@ func TestAppRoutesSandboxes(t *testing.T) {
 }
 
 func TestAppRoutesContainersWhileTheyReport(t *testing.T) {
+	t.Parallel()
 	network := newNetwork(t)
 	f := newGateway(t, "--network", network, "--network-alias", "gateway", "--env", "GATEWAY_WATCHDOG=12s")
 	c := newBox(t, "--network", network)
@@ -144,7 +146,7 @@ func TestAppRoutesContainersWhileTheyReport(t *testing.T) {
 		}
 	}
 
-	c.copyIn(buildEcho(t), "/opt/echo")
+	c.copyIn(echo(t), "/opt/echo")
 	c.startInside("/opt/echo 0.0.0.0:8888")
 	c.join(data)
 	f.eventually("jupyter is served", func() bool { return f.get("/jupyter/", nil).status == http.StatusOK })
@@ -159,7 +161,12 @@ func TestAppRoutesContainersWhileTheyReport(t *testing.T) {
 
 	c.sh("kill $(cat /run/agent.pid)")
 	ended := time.Now()
-	f.eventually("jupyter is gone", func() bool { return f.get("/jupyter/", nil).status == http.StatusNotFound })
+	f.eventually("jupyter is gone", func() bool {
+		// A request that was under way when it ended is never answered.
+		impatient := &http.Client{Timeout: 15 * time.Second}
+		got, err := f.do(impatient, http.MethodGet, "http://"+f.address+"/jupyter/", nil, nil)
+		return err == nil && got.status == http.StatusNotFound
+	})
 	t.Logf("gone %s after the container's end", time.Since(ended).Round(time.Second))
 	if routes := control[[]edgeapi.Route](f.box, "routes"); len(routes) != 1 || routes[0].State != edgeapi.RouteDown {
 		t.Errorf("routes %+v, want one that is down", routes)
@@ -169,6 +176,7 @@ func TestAppRoutesContainersWhileTheyReport(t *testing.T) {
 }
 
 func TestAppDeliversItsLastPush(t *testing.T) {
+	t.Parallel()
 	plane := newControlPlane(t)
 	f := newGateway(t, planeHost, "--env", "GANYMEDE_URL="+plane.url, "--env", "GATEWAY_TOKEN_FILE=/run/token", "--env", "GATEWAY_START_KEY_FILE=/run/key")
 	f.sh(`umask 077; echo ` + planeToken + ` >/run/token; echo ` + planeKey + ` >/run/key`)
@@ -220,11 +228,12 @@ func TestAppDeliversItsLastPush(t *testing.T) {
 }
 
 func TestAppIsResetWhenNobodyUsesIt(t *testing.T) {
+	t.Parallel()
 	plane := newControlPlane(t)
 	f := newGateway(t, planeHost, "--env", "GANYMEDE_URL="+plane.url, "--env", "GATEWAY_TOKEN_FILE=/run/token", "--env", "GATEWAY_START_KEY_FILE=/run/key",
 		"--env", "GATEWAY_INACTIVITY=10s")
 	f.sh(`umask 077; echo ` + planeToken + ` >/run/token; echo ` + planeKey + ` >/run/key; ip address add 10.208.0.7/32 dev lo`)
-	f.copyIn(buildEcho(t), "/opt/echo")
+	f.copyIn(echo(t), "/opt/echo")
 	f.startInside("/opt/echo 10.208.0.7:8080")
 	f.expose(`[{"host":"web","sandbox":"box","id":"s1","ip":"10.208.0.7","port":8080}]`)
 	f.up()

@@ -45,6 +45,7 @@ func (b *box) run(t *testing.T, branches []branch) {
 
 // What main.sh makes of what it is told to run.
 func TestContractOfMain(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	b.sh(`cp -r /opt/openshell/release/app /opt/app
 cd /opt/app/bin
@@ -112,6 +113,7 @@ until [[ -e /run/other/scripts.lock ]] && ! flock -n /run/other/scripts.lock tru
 
 // Every script, through each of its failures.
 func TestContractOfScripts(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	const run = "/app/main.sh -r "
 	var branches []branch

@@ -14,14 +14,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 const patience = time.Minute
 
-// programs are built once: the app-gateway of this tree.
-var programs struct{ dir, image, root string }
+// programs are built once: the app-gateway of this tree, at dir, which boxes
+// see, and what tests need beside it.
+var programs struct {
+	dir, image, root string
+
+	building sync.Mutex
+	built    map[string]bool
+}
 
 func TestMain(m *testing.M) {
 	code, err := prepare(m)
@@ -42,12 +49,10 @@ func prepare(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", dir+"/", "./cmd/app-gateway")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build: %w: %s", err, out)
+	programs.dir, programs.root, programs.built = dir, root, map[string]bool{}
+	if err := compile("app-gateway", "./cmd/app-gateway", ""); err != nil {
+		return 0, err
 	}
-	programs.dir, programs.root = dir, root
 	// Any image with the node's Debian packages will do: the base is the first that is built.
 	programs.image = os.Getenv("OPENSHELL_EDGE_IMAGE")
 	if programs.image == "" {
@@ -61,6 +66,29 @@ func prepare(m *testing.M) (int, error) {
 		return 0, errors.New("the node's base image is not there: build it with ./task image")
 	}
 	return m.Run(), nil
+}
+
+func compile(name, source, ldflags string) error {
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w "+ldflags, "-o", filepath.Join(programs.dir, name), source)
+	build.Dir, build.Env = programs.root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w: %s", name, err, out)
+	}
+	return nil
+}
+
+// program is the path of a program of testdata, built when it is first asked for.
+func program(t *testing.T, name, source, ldflags string) string {
+	t.Helper()
+	programs.building.Lock()
+	defer programs.building.Unlock()
+	if !programs.built[name] {
+		if err := compile(name, "./e2e/edge/testdata/"+source, ldflags); err != nil {
+			t.Fatal(err)
+		}
+		programs.built[name] = true
+	}
+	return filepath.Join(programs.dir, name)
 }
 
 // box is a container with the scripts at /app, as openshell-node prepares it.
@@ -168,12 +196,17 @@ func (b *box) answerOf(r result) answer {
 	return a
 }
 
-// eventually polls until ok or the limit.
+// eventually polls until ok or the limit, less often the longer it has waited:
+// a command in a box costs others the processor.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	const often, seldom = 50 * time.Millisecond, 500 * time.Millisecond
+	began := time.Now()
+	for !ok() {
+		waited := time.Since(began)
+		if waited > limit {
 			t.Fatalf("%s: not within %s", what, limit)
 		}
+		time.Sleep(min(max(often, waited/5), seldom))
 	}
 }

@@ -46,6 +46,7 @@ func (b *box) leave(group string) {
 
 // SIGTERM of the whole group ends everything in order, and the last push arrives.
 func TestEntrypointStops(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.sh("echo 999999 1 1 >/tmp/gateway-resetting; echo torn >/tmp/gateway-reloading")
 	group := b.enter()
@@ -72,12 +73,14 @@ func TestEntrypointStops(t *testing.T) {
 
 // A stop in the middle of the reset at boot starts nothing after it.
 func TestEntrypointStopsDuringReset(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.leave(b.enter())
 }
 
 // An app that ignores TERM does not keep the gateway.
 func TestEntrypointStopsADeafApp(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "deaf", "--env", "GATEWAY_STOP_GRACE=2")
 	group := b.enter()
 	b.follow()
@@ -85,6 +88,7 @@ func TestEntrypointStopsADeafApp(t *testing.T) {
 }
 
 func TestEntrypointRefuses(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	tests := map[string]struct{ environment, want string }{
 		"http port too low":   {"GATEWAY_HTTP_PORT=7099", "GATEWAY_HTTP_PORT"},

@@ -5,25 +5,17 @@ package edge
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// standin builds the program that takes app-gateway's place. Its mode is how it
+// standin is the program that takes app-gateway's place. Its mode is how it
 // misbehaves.
 func standin(t *testing.T, build, mode string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "app-gateway")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.build="+build+" -X main.mode="+mode, "-o", path, "./e2e/edge/testdata/standin")
-	cmd.Dir, cmd.Env = programs.root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the stand-in: %v: %s", err, out)
-	}
-	return path
+	return program(t, "standin-"+build+"-"+mode, "standin", "-X main.build="+build+" -X main.mode="+mode)
 }
 
 // put writes a program into the box.

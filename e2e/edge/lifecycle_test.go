@@ -15,13 +15,16 @@ const (
 )
 
 // The app comes back from kill -9, and the loop is the same.
-func TestKilledAppServesAgain(t *testing.T) {
+func TestKilledAppServesAgainInTime(t *testing.T) {
 	b := newStandinBox(t, "")
 	b.up()
 	app, loop := b.pid("app"), b.pid("loop")
 	began := time.Now()
 	b.kill("KILL", app)
-	eventually(t, 2*maxCrash, "the app serves again", func() bool { now := b.pid("app"); return now != 0 && now != app && b.build() != "" })
+	again := func() bool { now := b.pid("app"); return now != 0 && now != app && b.build() != "" }
+	for !again() && time.Since(began) < 2*maxCrash {
+		time.Sleep(50 * time.Millisecond)
+	}
 	took := time.Since(began)
 	t.Logf("kill -9 to the next answer: %s", took.Round(time.Millisecond))
 	if took > maxCrash {
@@ -59,6 +62,7 @@ func TestLoopSurvivesTenCrashes(t *testing.T) {
 
 // There is one loop, however often it is started.
 func TestOneLoop(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	var starts sync.WaitGroup
 	for range 4 {
@@ -80,6 +84,7 @@ func TestOneLoop(t *testing.T) {
 // An app that ignores TERM is killed after its time; its port and the state of
 // the project are free afterwards, and stopping again is well.
 func TestStopKillsWhatDoesNotEnd(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "deaf")
 	b.up()
 	b.sh("echo {} >/tmp/project-config.json")
@@ -99,6 +104,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 
 // A loop that was killed leaves an app that is stopped all the same.
 func TestStopWithoutALoop(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.up()
 	b.kill("KILL", b.pid("loop"))
@@ -111,7 +117,7 @@ func TestStopWithoutALoop(t *testing.T) {
 }
 
 // A reset renews the keys of the VPN, unless it is told to keep them.
-func TestResetIsQuickAndRenewsTheEpoch(t *testing.T) {
+func TestResetRenewsTheEpochInTime(t *testing.T) {
 	b := newStandinBox(t, "")
 	b.up()
 	const sum = "sha256sum /var/lib/openshell/current/edge/vpn/ca.crt"
@@ -146,6 +152,7 @@ func TestResetIsQuickAndRenewsTheEpoch(t *testing.T) {
 
 // Of two resets at once one is refused, and the other succeeds.
 func TestTwoResetsAtOnce(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	var (
 		calls   sync.WaitGroup
@@ -171,6 +178,7 @@ func TestTwoResetsAtOnce(t *testing.T) {
 
 // The reset that the app asks for ends the app, and completes all the same.
 func TestResetAskedForByTheApp(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.up()
 	app := b.pid("app")
@@ -188,6 +196,7 @@ func TestResetAskedForByTheApp(t *testing.T) {
 
 // A step that fails makes the reset an error; what can serve, serves.
 func TestFailedResetServesWhatItCan(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.sh("rm -f /dev/net/tun")
 	b.script("bin/reset-gateway.sh", "")
@@ -206,6 +215,7 @@ func TestFailedResetServesWhatItCan(t *testing.T) {
 // What a dead reset left behind keeps nothing: neither the loop from going on nor
 // the next reset from running.
 func TestMarkerOfADeadReset(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.up()
 	app := b.pid("app")
@@ -218,6 +228,7 @@ func TestMarkerOfADeadReset(t *testing.T) {
 // A reset that is killed while it removes the former keys leaves all of them or
 // none: the edge comes up again without another reset for new keys.
 func TestResetKilledWhileItRemovesKeys(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "")
 	b.up()
 	b.sh(`mkdir /tmp/killer
@@ -246,6 +257,7 @@ chmod 0755 /tmp/killer/rm`)
 
 // A reset that is killed is seen to be dead by who follows it.
 func TestKilledReset(t *testing.T) {
+	t.Parallel()
 	b := newStandinBox(t, "deaf")
 	b.up()
 	b.script("bin/reset-gateway.sh", "")

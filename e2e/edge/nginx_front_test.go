@@ -9,9 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,7 +30,7 @@ func newFront(t *testing.T, flags ...string) *front {
 	t.Helper()
 	b := newBox(t, flags...)
 	f := &front{box: b}
-	b.copyIn(buildEcho(t), "/opt/echo")
+	b.copyIn(echo(t), "/opt/echo")
 	b.sh("ip address add 172.16.1.2/32 dev lo; ip address add 172.16.1.3/32 dev lo")
 	b.startInside("/opt/echo 127.0.0.1:8888 172.16.1.2:8888 172.16.1.3:9999")
 	f.mustScript("lib/reset-nginx.sh", "")
@@ -45,15 +43,10 @@ func newFront(t *testing.T, flags ...string) *front {
 	return f
 }
 
-func buildEcho(t *testing.T) string {
+// echo is the program that answers what it was asked.
+func echo(t *testing.T) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "echo")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", out, "./e2e/edge/testdata/echo")
-	build.Dir, build.Env = programs.root, append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, text)
-	}
-	return out
+	return program(t, "echo", "echo", "")
 }
 
 func (b *box) copyIn(from, to string) {

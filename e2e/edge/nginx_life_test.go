@@ -36,6 +36,7 @@ cat <&3`, path, host))
 }
 
 func TestNginxIsThereWithAndWithoutTheTunnel(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	master := f.masterOf()
@@ -69,6 +70,7 @@ func TestNginxIsThereWithAndWithoutTheTunnel(t *testing.T) {
 }
 
 func TestNginxResetClearsServicesAndKeepsTheProcess(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	f.sh("echo old >>/logs/nginx.log")
@@ -88,6 +90,7 @@ func TestNginxResetClearsServicesAndKeepsTheProcess(t *testing.T) {
 }
 
 func TestNginxStopsAndComesBack(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	for _, end := range []string{"", "kill -KILL %s", "kill -TERM %s", "kill -KILL -- -%s"} {
@@ -128,6 +131,7 @@ done`)
 
 // A pid that now belongs to another process is not nginx.
 func TestNginxSparesARecycledPid(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.mustScript("lib/stop-nginx.sh", "")
 	f.startInside("exec sleep 1000")
@@ -146,6 +150,7 @@ func TestNginxSparesARecycledPid(t *testing.T) {
 }
 
 func TestNginxCarriesWebSocketsThroughUpdates(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	say := map[string]func(string){}
@@ -181,6 +186,7 @@ func TestNginxCarriesWebSocketsThroughUpdates(t *testing.T) {
 }
 
 func TestNginxKeepsSecretsOutOfLogsAndTellsActivity(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\ndown 172.16.1.2 4567\n")
 	secret := http.Header{"Authorization": {"Bearer s3cr3t"}, "Referer": {"http://localhost/?s3cr3t"}, "Cookie": {"s3cr3t"}}
@@ -208,6 +214,7 @@ func TestNginxKeepsSecretsOutOfLogsAndTellsActivity(t *testing.T) {
 }
 
 func TestNginxServesTLS(t *testing.T) {
+	t.Parallel()
 	certificate, key, pool := selfSigned(t, "localhost")
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{"tls.crt": certificate, "tls.key": key} {
@@ -240,6 +247,7 @@ func TestNginxServesTLS(t *testing.T) {
 
 // A stream arrives as it is sent, not when it has ended.
 func TestNginxPassesStreamsOn(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	conn := f.dial()

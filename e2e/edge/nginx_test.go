@@ -11,6 +11,7 @@ import (
 )
 
 func TestNginxLeadsToServices(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	for _, n := range []int{0, 1, 1000, 1, 0} {
 		answer := f.update(named("web", n))
@@ -29,6 +30,7 @@ func TestNginxLeadsToServices(t *testing.T) {
 }
 
 func TestNginxPassesRequestsOnAsTheyAre(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\nother 172.16.1.3 9999\n")
 	lies := http.Header{
@@ -81,6 +83,7 @@ func TestNginxPassesRequestsOnAsTheyAre(t *testing.T) {
 }
 
 func TestNginxRefusesUnknownHosts(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, "--env", "GATEWAY_ALLOWED_HOSTS=Laptop.lan,gw.example.org 10.0.0.1", "--env", "GATEWAY_FQDN=org-1.domain.local")
 	f.update("web 172.16.1.2 8888\n")
 	for host, want := range map[string]int{
@@ -99,6 +102,7 @@ func TestNginxRefusesUnknownHosts(t *testing.T) {
 }
 
 func TestNginxSaysWhatIsDown(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\ndown 172.16.1.2 4567\n")
 	for _, c := range []struct{ path, host string }{{"/down", "localhost"}, {"/down/x?y", "localhost"}, {"/x", "down.localhost:7100"}} {

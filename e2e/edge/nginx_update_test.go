@@ -19,6 +19,7 @@ import (
 )
 
 func TestNginxStaysWhenNothingChanges(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	for _, lines := range []string{"", named("web", 1), named("web", 1000)} {
 		f.update(lines)
@@ -41,6 +42,7 @@ func reversed(lines string) string {
 }
 
 func TestNginxHostileLinesChangeNothing(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	live, workers := f.sh("cat "+liveFile), f.workers()
@@ -71,6 +73,7 @@ func TestNginxHostileLinesChangeNothing(t *testing.T) {
 // A candidate that nginx does not accept, and one that it accepts and then
 // cannot put into effect, leave everything as it was.
 func TestNginxRollsBack(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	f.update("web 172.16.1.2 8888\n")
 	before := f.sh("cat " + liveFile + " /run/openshell-edge/nginx.conf")
@@ -99,7 +102,7 @@ func TestNginxRollsBack(t *testing.T) {
 	}
 }
 
-func TestNginxThousandServicesAreFast(t *testing.T) {
+func TestNginxTakesAThousandServicesInTime(t *testing.T) {
 	f := newFront(t)
 	const limit = 100 * time.Millisecond
 	f.copyInText(named("web", 1000), "/tmp/a")
@@ -171,6 +174,7 @@ func (l *flow) run(stop <-chan struct{}, f *front) {
 
 // A quarter of the updates changes nothing. A reload is a pair of new workers.
 func TestNginxLosesNoRequestInAThousandUpdates(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	const updates = 1000
 	f.update("steady 172.16.1.2 8888\n")
@@ -217,6 +221,7 @@ echo "$changes $reloads"`)
 
 // When the update has answered, every new connection is served by it.
 func TestNginxServesAnUpdateWhenItAnswers(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := range 20 {
@@ -232,6 +237,7 @@ func TestNginxServesAnUpdateWhenItAnswers(t *testing.T) {
 }
 
 func TestNginxUpdatesTakeTurns(t *testing.T) {
+	t.Parallel()
 	f := newFront(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

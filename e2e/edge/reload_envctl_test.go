@@ -26,6 +26,7 @@ func envctl(t *testing.T, config string, args ...string) (string, int) {
 
 // A restart reloads every gateway of the environment, and counts those that failed.
 func TestEnvctlRestart(t *testing.T) {
+	t.Parallel()
 	const environment = "edge-envctl-test"
 	config := t.TempDir()
 	t.Cleanup(func() { os.RemoveAll(filepath.Join(programs.root, "build/envctl", environment)) })

@@ -86,7 +86,7 @@ func (b *box) reload(s *buildServer, environment ...string) answer {
 	return b.answerOf(b.try("", append(argv, "/app/lib/reload-gateway.sh")...))
 }
 
-func TestReload(t *testing.T) {
+func TestReloadInTime(t *testing.T) {
 	b, s := newStandinBox(t, ""), newBuildServer(t)
 	b.trust(s)
 	b.up()
@@ -157,6 +157,7 @@ func (b *box) noMarkers() {
 
 // Whatever is wrong with a build, the one before serves.
 func TestReloadThatFails(t *testing.T) {
+	t.Parallel()
 	b, s := newStandinBox(t, ""), newBuildServer(t)
 	b.up()
 	serves := func(t *testing.T) {
@@ -243,6 +244,7 @@ func (b *box) current() string {
 
 // A reload that is stopped goes back by itself, and the edge's stop stops it.
 func TestReloadThatIsStopped(t *testing.T) {
+	t.Parallel()
 	b, s := newStandinBox(t, ""), newBuildServer(t)
 	b.trust(s)
 	group := b.enter()
@@ -264,6 +266,7 @@ func TestReloadThatIsStopped(t *testing.T) {
 // A reload that is killed leaves the name of the release that served, by which the
 // node at its boot, or the next reload, goes back.
 func TestReloadThatIsKilled(t *testing.T) {
+	t.Parallel()
 	b, s := newStandinBox(t, ""), newBuildServer(t)
 	b.trust(s)
 	b.up()
@@ -284,6 +287,7 @@ func TestReloadThatIsKilled(t *testing.T) {
 // Another key is the gateway's once a build that it verifies has answered, and not
 // before.
 func TestReloadWithAnotherKey(t *testing.T) {
+	t.Parallel()
 	const trusted, candidate = "/var/lib/openshell/current/edge/build.pub", "/var/lib/openshell/current/edge/build.pub.candidate"
 	b, first, second := newStandinBox(t, ""), newBuildServer(t), newBuildServer(t)
 	b.trust(first)
@@ -357,6 +361,7 @@ func unsigned(w http.ResponseWriter, r *http.Request) bool {
 
 // A reload and a reset do not interleave.
 func TestReloadDuringReset(t *testing.T) {
+	t.Parallel()
 	b, s := newStandinBox(t, ""), newBuildServer(t)
 	b.trust(s)
 	b.up()

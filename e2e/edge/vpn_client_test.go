@@ -26,11 +26,7 @@ const (
 // buildProbe puts the probe where the boxes find it.
 func buildProbe(t *testing.T) {
 	t.Helper()
-	build := exec.Command("go", "build", "-o", filepath.Join(programs.dir, "vpnprobe"), "./e2e/edge/testdata/vpnprobe")
-	build.Dir, build.Env = programs.root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
-	}
+	program(t, filepath.Base(probe), "vpnprobe", "")
 }
 
 // newNetwork makes a network of Docker that ends with the test.
@@ -109,6 +105,7 @@ func (b *box) eth0() string {
 }
 
 func TestVPNClients(t *testing.T) {
+	t.Parallel()
 	buildProbe(t)
 	net := newNetwork(t)
 	gateway := newBox(t, "--network", net, "--network-alias", "gateway", "--sysctl", "net.ipv4.ip_forward=1")

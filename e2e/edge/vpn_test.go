@@ -59,7 +59,7 @@ ls -d /var/lib/openshell/current/edge/.vpn-* 2>/dev/null || true`)
 	}
 }
 
-func TestVPNStarts(t *testing.T) {
+func TestVPNStartsInTime(t *testing.T) {
 	b := newBox(t, "--env", "GATEWAY_FQDN=gw-pool-0.domain.local")
 	began := time.Now()
 	first := b.vpn(startVPN)
@@ -183,6 +183,7 @@ openssl pkey -in server.key -noout -text`)
 }
 
 func TestVPNStartRefuses(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	buildProbe(t)
 	for _, port := range []string{"", "0", "65536", "abc", "-1", "49100x", "1;reboot", "99999999999999999999"} {
@@ -210,6 +211,7 @@ func TestVPNStartRefuses(t *testing.T) {
 }
 
 func TestVPNKilledWhileItMakesKeys(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	for step := 1; step <= 4; step++ {
 		// EasyRSA is called four times. The one whose turn it is kills the script.
@@ -234,6 +236,7 @@ rm -f /run/calls`, step))
 }
 
 func TestVPNStopSparesARecycledPid(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	b.vpn(startVPN)
 	b.sh(`read -r pid _ </run/openshell-edge/openvpn.pid
@@ -252,6 +255,7 @@ echo "$! 1" >/run/openshell-edge/openvpn.pid`)
 
 // A daemon that was started and not recorded is stopped by its own pid file.
 func TestVPNStopFindsWhatWasNotRecorded(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	b.vpn(startVPN)
 	b.sh(`rm /run/openshell-edge/openvpn.pid /run/openshell-edge/vpn/server.json`)
