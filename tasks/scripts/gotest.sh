@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# gotest.sh unit|engine|e2e|soak|bench MODULE_DIR [GO_TEST_FLAG]...
+# gotest.sh unit|engine|timed|scenarios|e2e|soak|bench MODULE_DIR [GO_TEST_FLAG]...
 #
-# Runs one kind of tests of a module, in the packages that have that kind. Every
-# kind but unit has a build tag of its name, needs a Docker Engine, runs one
-# package at a time and is never taken from the cache.
+# Runs one kind of tests of a module, in the packages that have that kind, and
+# ends with a summary of what failed or was skipped. Every kind but unit needs a
+# Docker Engine and is never taken from the cache; its build tag has its name,
+# except for those of e2e: timed are the tests that hold something to a time,
+# whose names end in InTime, one after the other, and scenarios are the others,
+# several at once. Everything that was said is in build/tests.
 set -euo pipefail
 # shellcheck source=tasks/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -20,25 +23,35 @@ packages_tagged() {
   done
 }
 
+if [[ $kind == e2e && $# == 0 ]]; then
+  "$root/tasks/scripts/gotest.sh" timed "$module"
+  exec "$root/tasks/scripts/gotest.sh" scenarios "$module"
+fi
+
 flags=()
+format=testname
+tag=$kind
 case $kind in
-  unit) packages=(./...) ;;
-  engine) flags=(-p 1 -count=1 -timeout 15m) ;;
-  e2e) flags=(-p 1 -count=1 -v -timeout 40m) ;;
-  soak | bench) flags=(-p 1 -count=1 -v -timeout 6h) ;;
+  unit) packages=(./...) format=pkgname ;;
+  engine) flags=(-p 1 -count=1 -timeout 15m) format=pkgname ;;
+  timed) tag=e2e flags=(-p 1 -parallel 1 -count=1 -timeout 20m -run 'InTime$') ;;
+  # Two packages, of which each plays two at a time.
+  scenarios) tag=e2e flags=(-p 2 -parallel 2 -count=1 -timeout 40m -skip 'InTime$') ;;
+  e2e) flags=(-p 1 -parallel 2 -count=1 -timeout 40m) format=standard-verbose ;;
+  soak | bench) flags=(-p 1 -count=1 -timeout 6h) format=standard-verbose ;;
   *) die "unknown kind of tests: $kind" ;;
 esac
 if [[ $kind != unit ]]; then
   packages=()
-  while read -r package; do packages+=("$package"); done < <(packages_tagged "$kind")
-  ((${#packages[@]} > 0)) || die "no test in $module has the build tag $kind"
-  flags+=(-tags "$kind")
+  while read -r package; do packages+=("$package"); done < <(packages_tagged "$tag")
+  ((${#packages[@]} > 0)) || die "no test in $module has the build tag $tag"
+  flags+=(-tags "$tag")
 fi
 # The tests of the fast deploy skip themselves without it, and say so only with -v.
 if [[ $kind:$module == unit:. ]] && ! provide jq; then
   say "NOT RUN: the tests of the fast deploy (jq is not installed)"
 fi
-if [[ $kind == e2e ]]; then
+if [[ $tag == e2e ]]; then
   # What people use beside openshell.
   if ! provide ssh openssh-client; then die "the scenarios need ssh"; fi
   for tool in rsync curl chromium; do
@@ -47,5 +60,10 @@ if [[ $kind == e2e ]]; then
   # Compiled before a scenario waits for it.
   go tool -modfile="$root/tools/grpcurl/go.mod" -n grpcurl >/dev/null
 fi
+mkdir -p "$root/build/tests"
+name=$kind-${module//\//-}
+name=${name%-.}
 say "$kind tests of $module: go test ${flags[*]-} $* ${packages[*]}"
-go test "${build_flags[@]}" ${flags[@]+"${flags[@]}"} "$@" "${packages[@]}"
+go tool -modfile="$root/tools/gotestsum/go.mod" gotestsum --format "$format" --format-hide-empty-pkg \
+  --jsonfile "$root/build/tests/$name.json" \
+  -- "${build_flags[@]}" ${flags[@]+"${flags[@]}"} "$@" "${packages[@]}"

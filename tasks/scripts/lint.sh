@@ -12,7 +12,7 @@ cd "$root"
 # Modules with code of our own, and those with nothing but tests of what the
 # tools they pin make of it.
 readonly modules=(. deploy/node)
-readonly test_modules=(tools/helm tools/proto)
+readonly test_modules=(tools/crd tools/helm tools/proto)
 readonly tools=$root/tools
 readonly test_tags=engine,e2e,soak,bench
 
