@@ -78,7 +78,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	// A version of its own, so that the node image cannot stand in for it.
 	image := fmt.Sprintf("openshell-e2e/cluster:faults-%d", os.Getpid())
-	imageLike(t, image, versionLabel(ownVersion()))
+	imageLike(t, image, versionLabel(ownVersion(0)))
 	g := newGateway(t, "faults")
 
 	if !t.Run("timeout", func(t *testing.T) {
@@ -234,15 +234,15 @@ func testSettingsDamaged(t *testing.T, g *Gateway) {
 	g.OnVolume(t, kept, "cat >current/gateway.json")
 }
 
-// ownVersion is the version of this run's images. Those that another run left
-// behind are not another build of it.
-func ownVersion() string { return fmt.Sprintf("0.0.%d", 1000+os.Getpid()) }
+// ownVersion is the version of a test's images in this run; each test has its
+// minor. Those that another test or run made are not another build of it.
+func ownVersion(minor int) string { return fmt.Sprintf("0.%d.%d", minor, 1000+os.Getpid()) }
 
 func testNoImage(t *testing.T, g *Gateway, image string) {
 	older := image + "-older"
 	imageLike(t, older, versionLabel("0.0.1"))
 	before := stopped(t, g)
-	g.CLI(t, "gateway", "start", "--image", older).Exits(t, 7).Says(t, ownVersion(), "0.0.1")
+	g.CLI(t, "gateway", "start", "--image", older).Exits(t, 7).Says(t, ownVersion(0), "0.0.1")
 	g.Untouched(t, before)
 
 	docker(t, "container", "rm", g.Resource())
@@ -260,17 +260,17 @@ func testNoImage(t *testing.T, g *Gateway, image string) {
 	docker(t, "image", "rm", id)
 
 	before = g.Footprint(t)
-	g.CLI(t, "gateway", "start").Exits(t, 7).Says(t, ownVersion(), "older version 0.0.", "--image-archive")
+	g.CLI(t, "gateway", "start").Exits(t, 7).Says(t, ownVersion(0), "older version 0.0.", "--image-archive")
 	docker(t, "image", "rm", older)
 	// What another run left behind may be older too.
-	if r := g.CLI(t, "gateway", "start").Says(t, ownVersion(), "--image-archive"); r.Code != 7 || !strings.Contains(r.Stderr, "older version 0.0.") {
+	if r := g.CLI(t, "gateway", "start").Says(t, ownVersion(0), "--image-archive"); r.Code != 7 || !strings.Contains(r.Stderr, "older version 0.0.") {
 		r.Exits(t, 1).Says(t, image)
 	}
 	g.Untouched(t, before)
 	if status, code := g.Status(t); code != 3 || status.Word != bootstrap.Suspended {
 		t.Errorf("status: %q, exit code %d; want suspended, 3", status.Word, code)
 	}
-	imageLike(t, image, versionLabel(ownVersion()))
+	imageLike(t, image, versionLabel(ownVersion(0)))
 }
 
 func testVolumeFull(t *testing.T, g *Gateway) {

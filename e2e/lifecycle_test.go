@@ -20,7 +20,9 @@ func TestLifecycle(t *testing.T) {
 	t.Parallel()
 	sysctls := hostSysctls(t)
 	image := "openshell-e2e/cluster:lifecycle" + runID
-	imageLike(t, image, "LABEL openshell.ai/e2e=lifecycle")
+	// A version of its own, so that no other image can stand in for it.
+	version := versionLabel(ownVersion(1))
+	imageLike(t, image, version)
 	g := started(t, "lifecycle", "--image", image)
 
 	t.Run("running", func(t *testing.T) { testRunning(t, g) })
@@ -55,7 +57,7 @@ func TestLifecycle(t *testing.T) {
 	before = g.Fingerprint(t) // the pod has added a line
 	t.Run("TestPitfall09ComesBackByItself", func(t *testing.T) { testComesBack(t, g, before) })
 	t.Run("new port", func(t *testing.T) { testNewPort(t, g, before) })
-	t.Run("TestPitfall11ImageGone", func(t *testing.T) { testImageGone(t, g, image) })
+	t.Run("TestPitfall11ImageGone", func(t *testing.T) { testImageGone(t, g, image, version) })
 	t.Run("TestPitfall31HostSysctlsAreUnchanged", func(t *testing.T) { testHostSysctls(t, sysctls) })
 	t.Run("recreate", func(t *testing.T) { testRecreate(t, g) })
 	t.Run("destroy", func(t *testing.T) { testDestroy(t, g) })
@@ -250,7 +252,7 @@ func testNewPort(t *testing.T, g *Gateway, before Fingerprint) {
 }
 
 // No registry knows the image: only what is on this host can be used.
-func testImageGone(t *testing.T, g *Gateway, image string) {
+func testImageGone(t *testing.T, g *Gateway, image, version string) {
 	before := g.Fingerprint(t)
 	id := g.Inspect(t, "{{.Id}}")
 	docker(t, "kill", g.Resource())
@@ -261,6 +263,7 @@ func testImageGone(t *testing.T, g *Gateway, image string) {
 		t.Errorf("the container was made anew\n%s", r)
 	}
 	docker(t, "rm", "--force", g.Resource())
+	imageLike(t, image+"-again", version, "LABEL openshell.ai/e2e=again")
 	g.Start(t).Says(t, "another build of version")
 	g.Same(t, before)
 	g.tidy(t)
