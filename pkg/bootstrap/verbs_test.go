@@ -346,31 +346,3 @@ func TestExecAndLogs(t *testing.T) {
 		}
 	})
 }
-
-func TestCheckCoversEngineAndGateway(t *testing.T) {
-	inTime(t, func(t *testing.T, r *rig) {
-		ids := func() map[string]bool {
-			checks, err := r.m.Check(t.Context(), testName)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out := map[string]bool{}
-			for _, c := range checks {
-				out[c.ID] = c.OK
-			}
-			return out
-		}
-		before := ids()
-		if _, ok := before["gateway"]; ok || !before["engine-os"] {
-			t.Errorf("without a gateway: %v", before)
-		}
-		r.mustStart(StartOptions{})
-		if after := ids(); !after["gateway"] || !after["endpoint"] || !after["api"] {
-			t.Errorf("with one: %v", after)
-		}
-		r.stop()
-		if after := ids(); after["gateway"] {
-			t.Errorf("with one that is stopped: %v", after)
-		}
-	})
-}

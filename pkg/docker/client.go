@@ -110,16 +110,39 @@ func (d *engine) Info(ctx context.Context) (Info, error) {
 	i := res.Info
 	out := Info{
 		Endpoint: d.endpoint, ServerVersion: i.ServerVersion, APIVersion: d.api.ClientVersion(),
-		OS: i.OSType, Arch: goarch(i.Architecture), Kernel: i.KernelVersion, StorageDriver: i.Driver, CgroupVersion: 1,
-		NCPU: i.NCPU, MemTotal: i.MemTotal, SystemTime: parseTime(i.SystemTime),
+		OS: i.OSType, Arch: goarch(i.Architecture), Name: i.Name, System: i.OperatingSystem, Kernel: i.KernelVersion,
+		RootDir: i.DockerRootDir, StorageDriver: i.Driver, CgroupVersion: 1,
+		NoForwarding: !i.IPv4Forwarding, LiveRestore: i.LiveRestoreEnabled,
+		NCPU: i.NCPU, MemTotal: i.MemTotal, SystemTime: parseTime(i.SystemTime), Warnings: i.Warnings,
 	}
 	if i.CgroupVersion == "2" {
 		out.CgroupVersion = 2
 	}
-	out.Rootless = slices.ContainsFunc(i.SecurityOptions, func(o string) bool {
-		return slices.Contains(strings.Split(o, ","), "name=rootless")
-	})
+	for _, controller := range []struct {
+		name string
+		has  bool
+	}{{"memory", i.MemoryLimit}, {"cpu", i.CPUCfsQuota}, {"cpuset", i.CPUSet}} {
+		if !controller.has {
+			out.NoControllers = append(out.NoControllers, controller.name)
+		}
+	}
+	for _, status := range i.DriverStatus {
+		switch status[0] {
+		case "Backing Filesystem":
+			out.BackingFS = status[1]
+		case "Supports d_type":
+			out.NoDType = status[1] == "false"
+		}
+	}
+	out.Rootless = secured(i.SecurityOptions, "rootless")
+	out.UserRemap = secured(i.SecurityOptions, "userns")
+	out.NoSeccomp = i.OSType == "linux" && !secured(i.SecurityOptions, "seccomp")
 	return out, nil
+}
+
+// secured looks for an option of the form "name=NAME,profile=default".
+func secured(options []string, name string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return slices.Contains(strings.Split(o, ","), "name="+name) })
 }
 
 // goarch turns the kernel's machine name, which the engine reports, into

@@ -66,13 +66,24 @@ type Info struct {
 	APIVersion    string // negotiated
 	OS            string // linux, windows
 	Arch          string // amd64, arm64 (GOARCH)
+	Name          string // of the machine, or virtual machine, the engine runs on
+	System        string // Debian GNU/Linux 12 (bookworm), Docker Desktop
 	Kernel        string
+	RootDir       string // where it keeps its data
 	StorageDriver string
-	CgroupVersion int // 1 or 2
+	BackingFS     string   // file system below that; empty where the driver does not tell
+	NoDType       bool     // which lacks file types in its directories
+	CgroupVersion int      // 1 or 2
+	NoControllers []string // control group controllers that it misses
 	Rootless      bool
+	UserRemap     bool // containers have users of their own
+	NoSeccomp     bool
+	NoForwarding  bool // the kernel does not forward IPv4
+	LiveRestore   bool // containers outlive the engine's process
 	NCPU          int
 	MemTotal      int64 // bytes
 	SystemTime    time.Time
+	Warnings      []string // what it complains of itself
 }
 
 // ContainerState is Docker's word for a container.
