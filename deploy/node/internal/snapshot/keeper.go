@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
 	"openshell.ai/openshell/deploy/node/internal/volume"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"openshell.ai/openshell/deploy/node/internal/durable"
+	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
