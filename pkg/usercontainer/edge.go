@@ -45,6 +45,18 @@ func (m *Manager) ask(ctx context.Context, node string, args ...string) ([]byte,
 	return stdout.Bytes(), nil
 }
 
+// edgeStarts reports that the node brings the edge up. A slow machine takes its
+// time for that.
+func (m *Manager) edgeStarts(ctx context.Context, node string) bool {
+	stdout := &bounded{left: maxAnswer}
+	code, err := m.Engine.Exec(ctx, node, docker.ExecSpec{Argv: []string{nodeapi.Binary, nodeapi.CmdStatus}, Stdout: stdout, Stderr: io.Discard})
+	if err != nil || code != 0 {
+		return false
+	}
+	var s nodeapi.Status
+	return json.Unmarshal(stdout.Bytes(), &s) == nil && s.Edge != nil && s.Edge.State == nodeapi.EdgeStarting
+}
+
 // refusal is what app-gateway says of a command it did not do.
 type refusal struct {
 	args []string

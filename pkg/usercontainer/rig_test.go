@@ -40,6 +40,7 @@ type rig struct {
 	clients []edgeapi.VPNClient
 	foreign []edgeapi.Route // of others
 	deaf    bool            // the edge does not answer
+	starts  bool            // the node says that the edge comes up
 	old     bool            // its app-gateway knows no kinds
 	refuses string          // what a registration is answered
 	crash   bool            // the user's process ends whenever it is started
@@ -108,6 +109,9 @@ func (r *rig) exec(_ *dockertest.Fake, c docker.Container, spec docker.ExecSpec)
 	fail := func(format string, args ...any) (int, error) {
 		fmt.Fprintf(spec.Stderr, "app-gateway: "+format+"\n", args...)
 		return 1, nil
+	}
+	if c.Name == on.Resource() && r.starts && slices.Equal(spec.Argv, []string{nodeapi.Binary, nodeapi.CmdStatus}) {
+		return 0, json.NewEncoder(spec.Stdout).Encode(nodeapi.Status{Edge: &nodeapi.Edge{State: nodeapi.EdgeStarting}})
 	}
 	if c.Name != on.Resource() || len(spec.Argv) < 5 || spec.Argv[0] != nodeapi.Binary || spec.Argv[1] != "edge" || spec.Argv[2] != appGateway {
 		return fail("not here: %q", spec.Argv)

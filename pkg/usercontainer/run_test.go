@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,6 +16,7 @@ import (
 	"openshell.ai/openshell/pkg/docker/dockertest"
 	"openshell.ai/openshell/pkg/edge/edgeapi"
 	"openshell.ai/openshell/pkg/fault"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 func TestRunLeadsToServices(t *testing.T) {
@@ -315,4 +317,41 @@ func FuzzNameAfter(f *testing.F) {
 			t.Errorf("%q gives %q", image, name)
 		}
 	})
+}
+
+// What a slow machine takes long for has not failed; a node that says nothing of
+// it is not waited for.
+func TestRunWaitsForAnEdgeThatComesUp(t *testing.T) {
+	for name, tc := range map[string]struct {
+		starts bool
+		after  time.Duration
+		id     fault.ID
+	}{
+		"comes up late":  {true, time.Minute, ""},
+		"never comes up": {true, time.Hour, fault.EdgeFailed},
+		"not said to":    {false, time.Minute, fault.EdgeFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.deaf, r.starts = true, tc.starts
+				up := time.AfterFunc(tc.after, func() {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.deaf = false
+				})
+				defer up.Stop()
+				began := time.Now()
+				err := r.run(options())
+				if tc.id == "" {
+					must(t, err)
+					return
+				}
+				wantFault(t, err, tc.id, fault.ExitFailure)
+				if took := time.Since(began); took > upcoming+nodeapi.EdgePatience {
+					t.Errorf("it was waited for for %s", took)
+				}
+			})
+		})
+	}
 }

@@ -19,6 +19,8 @@ const (
 	settling  = 10 * time.Second // for a sidecar to join again by itself
 	// A process that ends at once is seen running for a moment.
 	proving = 2 * pollPause
+	// How long an edge is waited for while its node says that it comes up.
+	upcoming = 2 * time.Minute
 )
 
 // Await returns when the container has joined the VPN and the gateway leads to
@@ -110,9 +112,10 @@ func (m *Manager) settled(ctx context.Context, on gateway.Name, name string, out
 func (m *Manager) answered(ctx context.Context, on gateway.Name, name string, out Progress) (observed, error) {
 	end := func(bool) {}
 	defer func() { end(false) }()
-	for deadline, waits := time.Now().Add(nodeapi.EdgePatience), false; ; {
+	for began, waits := time.Now(), false; ; {
 		o, err := m.observe(ctx, on, name)
-		if !fault.HasID(err, fault.EdgeFailed) || time.Now().After(deadline) {
+		waited := time.Since(began)
+		if !fault.HasID(err, fault.EdgeFailed) || waited > upcoming || waited > nodeapi.EdgePatience && !m.edgeStarts(ctx, o.node.ID) {
 			return o, err
 		}
 		if !waits {
