@@ -208,29 +208,28 @@ func TestNameOfAnOlderContainer(t *testing.T) {
 }
 
 func TestFail(t *testing.T) {
-	done := 0
-	r := recorder{verdicts: map[string]Verdict{"POST /containers/box/start": {Outcome: Fail, Then: func() { done++ }}}}
+	then := make(chan struct{}, 2)
+	r := recorder{verdicts: map[string]Verdict{"POST /containers/box/start": {Outcome: Fail, Then: func() { then <- struct{}{} }}}}
 	fake, p := proxied(t, Options{Hook: r.hook})
 	err := engineAt(t, p).StartContainer(t.Context(), "box")
 	if err == nil || !strings.Contains(err.Error(), Message) || docker.IsUnreachable(err) || docker.IsNotFound(err) {
 		t.Errorf("a failed call: %v", err)
 	}
-	if calls := fake.seen(); len(calls) != 0 || done != 1 {
-		t.Errorf("the engine was asked for %v; Then was called %d times", calls, done)
+	if calls := fake.seen(); len(calls) != 0 || len(then) != 1 {
+		t.Errorf("the engine was asked for %v; Then was called %d times", calls, len(then))
 	}
 }
 
 func TestLoseTheAnswer(t *testing.T) {
-	var calledAfter []string
-	var fake *fakeEngine
-	r := recorder{verdicts: map[string]Verdict{"DELETE /volumes/box": {Outcome: Lose, Then: func() { calledAfter = fake.seen() }}}}
+	then := make(chan struct{}, 2)
+	r := recorder{verdicts: map[string]Verdict{"DELETE /volumes/box": {Outcome: Lose, Then: func() { then <- struct{}{} }}}}
 	fake, p := proxied(t, Options{Hook: r.hook})
 	e := engineAt(t, p)
 	if err := e.RemoveVolume(t.Context(), "box"); !docker.IsUnreachable(err) {
 		t.Errorf("a lost answer: %v", err)
 	}
-	if diff := cmp.Diff([]string{"DELETE /v1.41/volumes/box"}, calledAfter); diff != "" {
-		t.Errorf("calls made when Then was called (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"DELETE /v1.41/volumes/box"}, fake.seen()); diff != "" || len(then) != 1 {
+		t.Errorf("Then was called %d times; calls made (-want +got):\n%s", len(then), diff)
 	}
 	// The next call is not concerned.
 	if err := e.RemoveVolume(t.Context(), "other"); err != nil {
