@@ -5,6 +5,8 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/gateway"
@@ -23,6 +25,7 @@ type Deps struct {
 
 	Host   func() (Host, error)
 	Engine func(ctx context.Context) (Engine, error) // Close is called when the command is over
+	Dial   []grpc.DialOption                         // of connections to gateways
 }
 
 // Host are the files on the host that commands read themselves.

@@ -229,7 +229,7 @@ func (f *fakeEngine) VPNClient(ctx context.Context, name gateway.Name, opts boot
 // fakeDeps are the real ones but for Docker, which is the file $FAKE, and the
 // clock. FAKE_TTY pretends that the streams are a terminal.
 func fakeDeps() Deps {
-	deps := systemDeps()
+	deps := Wiring{}.deps()
 	deps.Version = "v1.2.3"
 	deps.Now = func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 	deps.Engine = func(context.Context) (Engine, error) {

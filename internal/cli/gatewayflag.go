@@ -43,7 +43,7 @@ func (d *Deps) dial(ctx context.Context, name gateway.Name) (*gatewayclient.Clie
 	if err != nil {
 		return nil, err
 	}
-	return gatewayclient.Dial(ctx, gatewayclient.Gateway{Name: name, Endpoint: meta.Endpoint, Bundle: bundle})
+	return gatewayclient.Dial(ctx, gatewayclient.Gateway{Name: name, Endpoint: meta.Endpoint, Bundle: bundle}, d.Dial...)
 }
 
 // withGateway connects, runs use and ends the connection.

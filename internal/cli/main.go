@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
 
 	"openshell.ai/openshell/internal/cli/render"
 	"openshell.ai/openshell/pkg/fault"
@@ -13,7 +12,7 @@ import (
 
 // Main runs openshell with the arguments, streams and signals of this process
 // and returns its exit code.
-func Main() int { return runWith(systemDeps(), os.Args[1:]) }
+func Main() int { return Wiring{}.Main() }
 
 func runWith(deps Deps, args []string) int {
 	ctx, signals, stop := interruptible(context.Background())

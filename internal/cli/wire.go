@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/hostconfig"
@@ -13,25 +15,40 @@ import (
 	"openshell.ai/openshell/pkg/version"
 )
 
-// systemDeps are those of this process: the real Docker Engine and the user's
-// configuration directory.
-func systemDeps() Deps {
+// Wiring is how openshell is connected to the world. The zero value connects it
+// to the real Docker Engine, the user's configuration directory and the real
+// gateways.
+type Wiring struct {
+	Store  func(*hostconfig.Store)             // of each store, before it is used
+	Engine func(bootstrap.Deps) bootstrap.Deps // of each Manager
+	Dial   []grpc.DialOption                   // of connections to gateways
+}
+
+// Main is Main with this wiring.
+func (w Wiring) Main() int { return runWith(w.deps(), os.Args[1:]) }
+
+func (w Wiring) deps() Deps {
 	return Deps{
 		Streams: systemStreams(os.Getenv),
 		Env:     os.Getenv,
 		Now:     time.Now,
 		Version: version.Version,
-		Host:    func() (Host, error) { return openStore() },
-		Engine:  connect,
+		Host:    func() (Host, error) { return w.openStore() },
+		Engine:  w.connect,
+		Dial:    w.Dial,
 	}
 }
 
-func openStore() (*hostconfig.Store, error) {
+func (w Wiring) openStore() (*hostconfig.Store, error) {
 	root, err := hostconfig.DefaultRoot()
 	if err != nil {
 		return nil, err
 	}
-	return hostconfig.New(root), nil
+	store := hostconfig.New(root)
+	if w.Store != nil {
+		w.Store(store)
+	}
+	return store, nil
 }
 
 // connected is the real Engine.
@@ -41,16 +58,20 @@ type connected struct {
 	store  *hostconfig.Store
 }
 
-func connect(ctx context.Context) (Engine, error) {
+func (w Wiring) connect(ctx context.Context) (Engine, error) {
 	engine, err := docker.Connect(ctx, os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore()
+	store, err := w.openStore()
 	if err != nil {
 		return nil, err
 	}
-	return connected{bootstrap.New(bootstrap.Deps{Engine: engine, Host: store, Version: version.Version}), engine, store}, nil
+	deps := bootstrap.Deps{Engine: engine, Host: store, Version: version.Version}
+	if w.Engine != nil {
+		deps = w.Engine(deps)
+	}
+	return connected{bootstrap.New(deps), engine, store}, nil
 }
 
 func (c connected) Containers() Containers {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -24,7 +25,10 @@ const rolloutPoll = 100 * time.Millisecond
 
 // EngineConnector reaches the Kubernetes API by exec in the container, so that
 // no port of it is published.
-type EngineConnector struct{ Engine docker.Engine }
+type EngineConnector struct {
+	Engine docker.Engine
+	Wrap   func(http.RoundTripper) http.RoundTripper // of the requests to the API; nil: none
+}
 
 // Session is an open way to the Kubernetes API of a gateway.
 type Session struct {
@@ -100,7 +104,7 @@ func (c EngineConnector) Connect(ctx context.Context, s *Session) (Cluster, erro
 		}
 		return k8s.StreamConn(stream), nil
 	}
-	cluster, err := k8s.Connect(ctx, dial, s.kubeconfig)
+	cluster, err := k8s.Connect(ctx, dial, s.kubeconfig, c.Wrap)
 	if err != nil {
 		s.Close()
 		return nil, err

@@ -61,7 +61,7 @@ func opened(t *testing.T, says string) (*Session, *closing, error) {
 		}
 		return stream, nil
 	})
-	s, err := EngineConnector{f}.Open(t.Context(), id)
+	s, err := EngineConnector{Engine: f}.Open(t.Context(), id)
 	return s, stream, err
 }
 

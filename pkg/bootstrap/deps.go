@@ -133,7 +133,7 @@ type Manager struct {
 // New returns a Manager.
 func New(d Deps) *Manager {
 	if d.Cluster == nil {
-		d.Cluster = EngineConnector{d.Engine}
+		d.Cluster = EngineConnector{Engine: d.Engine}
 	}
 	if d.Node == nil {
 		d.Node = engineNode{d.Engine}

@@ -230,6 +230,7 @@ func ensureInterruptedAt(t *testing.T, kind string, n int) (over bool) {
 		cut, count := r.cutAt(kind, n)
 		_, err := r.ensure()
 		r.engine.Intercept(nil)
+		r.host.Commit = nil
 		if count() < n {
 			over = true
 			if err != nil {

@@ -42,9 +42,10 @@ func TestPitfall04SecondStartWaits(t *testing.T) {
 	})
 }
 
-// A start is cut short at every single call, by an error, by a lost answer and
-// by death (every later call fails too); then a plain start has to lead to a
-// healthy gateway without leftovers, and to the same one where there was one.
+// A start is cut short at every single call and change to a host file, by an
+// error, by a lost answer and by death (everything later fails too); then a
+// plain start has to lead to a healthy gateway without leftovers, and to the
+// same one where there was one.
 func TestPitfall05InterruptedAnywhereThenConverges(t *testing.T) {
 	type setup struct {
 		before func(r *rig)
@@ -60,6 +61,9 @@ func TestPitfall05InterruptedAnywhereThenConverges(t *testing.T) {
 		"network removed": {born(func(r *rig) { r.engine.Kill(resource); r.engine.DropNetwork(resource) }), StartOptions{}},
 		"port changed":    {born(func(*rig) {}), StartOptions{Port: ptr(9000)}},
 		"suspended, port": {born(func(r *rig) { r.engine.Remove(resource) }), StartOptions{Port: ptr(9000)}},
+		"stopped, memory": {born(func(r *rig) { r.stop() }), StartOptions{Memory: ptr(int64(4 << 30))}},
+		"bundle lost":     {born(func(r *rig) { r.stop(); os.RemoveAll(r.root) }), StartOptions{}},
+		"recreate":        {born(func(*rig) {}), StartOptions{Recreate: true}},
 	}
 	for name, s := range setups {
 		for _, kind := range []string{"error", "lost answer", "death"} {
@@ -84,12 +88,19 @@ func interruptedAt(t *testing.T, before func(*rig), opts StartOptions, kind stri
 		cut, count := r.cutAt(kind, n)
 		_, err := r.start(opts)
 		r.engine.Intercept(nil)
+		r.host.Commit = nil
 		if count() < n {
 			over = true
 			if err != nil {
 				t.Errorf("not interrupted, and yet: %v", err)
 			}
 			return
+		}
+		if fault.HasID(err, fault.Internal) {
+			t.Errorf("call %d (%s): not foreseen: %v", n, *cut, err)
+		}
+		if opts.Recreate {
+			identity = ""
 		}
 		if identity != "" && r.identity() != identity {
 			t.Errorf("call %d (%s): the identity is %q, was %q", n, *cut, r.identity(), identity)
@@ -109,12 +120,29 @@ func interruptedAt(t *testing.T, before func(*rig), opts StartOptions, kind stri
 	return over
 }
 
-// cutAt cuts short, at the nth call from now on, whatever is done: by an error,
-// a lost answer, or death, after which every call fails. It says which call that
-// is, and how many there were.
+// cutAt cuts short, at the nth call or change to a host file from now on,
+// whatever is done: by an error, a lost answer, or death, after which everything
+// fails. It says which call that is, and how many there were.
 func (r *rig) cutAt(kind string, n int) (cut *dockertest.Call, count func() int) {
 	cut = &dockertest.Call{}
 	calls := 0
+	r.host.Commit = func(path string, change func() error) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		calls++
+		var err error
+		switch {
+		case calls == n:
+			*cut = dockertest.Call{Op: "host file", Ref: path}
+			if kind == "lost answer" {
+				err = change()
+			}
+			return errors.Join(errors.New("injected"), err)
+		case calls > n && kind == "death":
+			return errors.New("injected")
+		}
+		return change()
+	}
 	r.engine.Intercept(func(c dockertest.Call) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -61,8 +61,8 @@ type Client struct {
 }
 
 // Dial connects, and fails within seconds when nothing answers as the gateway
-// would.
-func Dial(ctx context.Context, g Gateway) (*Client, error) {
+// would. opts come after those that make a connection one to a gateway.
+func Dial(ctx context.Context, g Gateway, opts ...grpc.DialOption) (*Client, error) {
 	u, err := url.Parse(g.Endpoint)
 	if err != nil || u.Scheme != "https" || u.Port() == "" {
 		return nil, fault.New(fault.HostFiles, fault.ExitFailure, "the endpoint %q of gateway %s is not of the form https://HOST:PORT", g.Endpoint, g.Name).
@@ -74,7 +74,7 @@ func Dial(ctx context.Context, g Gateway) (*Client, error) {
 	}
 	c := &Client{gateway: g, address: u.Host, tls: config}
 	seen := &firstError{}
-	c.conn, err = grpc.NewClient("passthrough:///"+c.address,
+	c.conn, err = grpc.NewClient("passthrough:///"+c.address, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(seen.credentials(config)),
 		// No proxy: the endpoint is this machine, or was named on purpose.
 		grpc.WithNoProxy(),
@@ -82,7 +82,7 @@ func Dial(ctx context.Context, g Gateway) (*Client, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WithUnaryInterceptor(c.unary),
 		grpc.WithStreamInterceptor(c.stream),
-	)
+	}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway %s: %w", g.Name, err)
 	}

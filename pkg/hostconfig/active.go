@@ -37,7 +37,7 @@ func (s *Store) SetActive(name gateway.Name) error {
 	if active, err := s.Active(); err == nil && active == name {
 		return nil
 	}
-	return writeFile(filepath.Join(s.root, activeFile), []byte(string(name)+"\n"))
+	return s.writeFile(filepath.Join(s.root, activeFile), []byte(string(name)+"\n"))
 }
 
 // ClearActive forgets the selection if it is name. A damaged selection names
@@ -54,7 +54,7 @@ func (s *Store) ClearActive(name gateway.Name) error {
 	if active, err := parseActive(data); err != nil || active != name {
 		return nil
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.commit(path, func() error { return os.Remove(path) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unwritable(path, err)
 	}
 	return nil

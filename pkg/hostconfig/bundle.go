@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"openshell.ai/openshell/pkg/durable"
 	"openshell.ai/openshell/pkg/gateway"
@@ -78,11 +77,12 @@ func (s *Store) WriteBundle(name gateway.Name, b Bundle) (changed bool, err erro
 	if err := makeDir(dir); err != nil {
 		return false, err
 	}
-	same, err := sameBundle(filepath.Join(dir, bundleDir), b)
-	if err != nil || same {
+	// Also of a writer that was killed when its bundle was in place.
+	if err := removeLeftovers(dir); err != nil {
 		return false, err
 	}
-	if err := removeLeftovers(dir); err != nil {
+	same, err := sameBundle(filepath.Join(dir, bundleDir), b)
+	if err != nil || same {
 		return false, err
 	}
 	fresh, err := os.MkdirTemp(dir, newBundles+"*") // made 0700
@@ -93,8 +93,11 @@ func (s *Store) WriteBundle(name gateway.Name, b Bundle) (changed bool, err erro
 		os.RemoveAll(fresh)
 		return false, unwritable(fresh, err)
 	}
-	if err := replaceDir(fresh, filepath.Join(dir, bundleDir), filepath.Join(dir, oldBundle)); err != nil {
-		return false, unwritable(filepath.Join(dir, bundleDir), err)
+	target := filepath.Join(dir, bundleDir)
+	err = s.commit(target, func() error { return replaceDir(fresh, target, filepath.Join(dir, oldBundle)) })
+	if err != nil {
+		os.RemoveAll(fresh)
+		return false, unwritable(target, err)
 	}
 	if err := durable.SyncDir(dir); err != nil {
 		return false, unwritable(dir, err)
@@ -144,22 +147,13 @@ func fillBundle(dir string, b Bundle) error {
 // removeLeftovers deletes what writers that were killed left behind. The old
 // bundle goes only when its successor is in place.
 func removeLeftovers(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return unreadable(dir, err)
-	}
-	var leftovers []string
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), newBundles) {
-			leftovers = append(leftovers, filepath.Join(dir, entry.Name()))
-		}
+	if err := removeUnfinished(dir, newBundles); err != nil {
+		return unwritable(dir, err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, bundleDir)); err == nil {
-		leftovers = append(leftovers, filepath.Join(dir, oldBundle))
-	}
-	for _, path := range leftovers {
-		if err := os.RemoveAll(path); err != nil {
-			return unwritable(path, err)
+		old := filepath.Join(dir, oldBundle)
+		if err := os.RemoveAll(old); err != nil {
+			return unwritable(old, err)
 		}
 	}
 	return nil

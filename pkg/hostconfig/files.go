@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"openshell.ai/openshell/pkg/durable"
 )
@@ -45,11 +47,39 @@ func readError(path string, err error) error {
 	return unreadable(path, err)
 }
 
+// writeTries bounds how often writers of one file may be in each other's way.
+const writeTries = 3
+
 // writeFile replaces path so that a reader, or a crash, finds the old content
-// or the new one.
-func writeFile(path string, data []byte) error {
-	if err := durable.WriteFile(path, data, fileMode); err != nil {
+// or the new one. It deletes what writers of the file left that were killed.
+func (s *Store) writeFile(path string, data []byte) (err error) {
+	for range writeTries {
+		if err = removeUnfinished(filepath.Dir(path), durable.Unfinished(path)); err != nil {
+			break
+		}
+		err = durable.WriteFileBy(path, data, fileMode, func(rename func() error) error { return s.commit(path, rename) })
+		// A writer at the same time may have taken our file for a leftover.
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil {
 		return unwritable(path, err)
+	}
+	return nil
+}
+
+func removeUnfinished(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), prefix) {
+			if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (s *Store) WriteMetadata(name gateway.Name, m Metadata) (changed bool, err 
 	if err != nil {
 		return false, fmt.Errorf("metadata of gateway %s: %w", name, err)
 	}
-	return true, writeFile(path, append(data, '\n'))
+	return true, s.writeFile(path, append(data, '\n'))
 }
 
 // sameMetadata is false for a damaged file, which is there to be replaced.

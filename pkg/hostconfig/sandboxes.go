@@ -24,7 +24,7 @@ func (s *Store) WriteKnownHost(name gateway.Name, id, alias, hostKey string) (pa
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return "", err
 	}
-	return path, writeFile(path, []byte(alias+" "+strings.TrimSpace(hostKey)+"\n"))
+	return path, s.writeFile(path, []byte(alias+" "+strings.TrimSpace(hostKey)+"\n"))
 }
 
 // RemoveKnownHost forgets the host key of a sandbox that is gone.
@@ -33,7 +33,7 @@ func (s *Store) RemoveKnownHost(name gateway.Name, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.commit(path, func() error { return os.Remove(path) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unwritable(path, err)
 	}
 	return nil

@@ -33,8 +33,19 @@ const (
 // Store is the configuration directory. Its zero value is not usable; see New.
 // Readers need no lock. Writers of one gateway's files hold its Lock.
 type Store struct {
+	// Commit makes one change visible: the rename that ends a writing, or a
+	// removal. path is what it is about. nil: the change is made.
+	Commit func(path string, change func() error) error
+
 	root    string
 	command string // what the lock file says its holder runs
+}
+
+func (s *Store) commit(path string, change func() error) error {
+	if s.Commit == nil {
+		return change()
+	}
+	return s.Commit(path, change)
 }
 
 // New returns the store in the directory root, which need not exist. Nothing
@@ -105,7 +116,7 @@ func (s *Store) Remove(name gateway.Name) error {
 	if err := os.RemoveAll(doomed); err != nil {
 		return unwritable(doomed, err)
 	}
-	err := os.Rename(dir, doomed)
+	err := s.commit(dir, func() error { return os.Rename(dir, doomed) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -126,7 +137,7 @@ func (s *Store) SaveFailure(name gateway.Name, content []byte) (path string, err
 		return "", err
 	}
 	path = filepath.Join(dir, failureFile)
-	return path, writeFile(path, content)
+	return path, s.writeFile(path, content)
 }
 
 // LastFailure is the log of the gateway's last failure. When there is none the

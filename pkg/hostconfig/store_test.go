@@ -196,3 +196,74 @@ func must(t *testing.T, err error) {
 }
 
 func write(_ bool, err error) error { return err }
+
+// A writer that is killed leaves what it was writing; the next one tidies up.
+func TestLeftoversOfKilledWritersGo(t *testing.T) {
+	s := New(t.TempDir())
+	bundle := Bundle{CA: []byte("ca"), Cert: []byte("cert"), Key: []byte("key")}
+	write := func() {
+		t.Helper()
+		if _, err := s.WriteBundle("work", bundle); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.WriteMetadata("work", meta("work")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	dir := s.GatewayDir("work")
+	for _, leftover := range []string{".metadata.json.new-123", ".mtls-new-123/tls.key", ".mtls-old/tls.key"} {
+		path := filepath.Join(dir, leftover)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, metadataFile)); err != nil {
+		t.Fatal(err)
+	}
+	write() // of the same bundle
+	hidden, err := filepath.Glob(filepath.Join(dir, ".*"))
+	if err != nil || len(hidden) > 0 {
+		t.Errorf("left: %v, %v", hidden, err)
+	}
+}
+
+func TestChangesThatCannotBeMade(t *testing.T) {
+	s := New(t.TempDir())
+	if err := s.SetActive("work"); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("refused")
+	var asked []string
+	s.Commit = func(path string, _ func() error) error {
+		asked = append(asked, strings.TrimPrefix(path, s.Root()+string(filepath.Separator)))
+		return refused
+	}
+	bundle := Bundle{CA: []byte("ca"), Cert: []byte("cert"), Key: []byte("key")}
+	_, bundleErr := s.WriteBundle("work", bundle)
+	_, metadataErr := s.WriteMetadata("work", meta("work"))
+	_, failureErr := s.SaveFailure("work", nil)
+	for what, err := range map[string]error{
+		"bundle": bundleErr, "metadata": metadataErr, "failure": failureErr,
+		"selection": s.SetActive("other"), "no selection": s.ClearActive("work"), "removal": s.Remove("work"),
+	} {
+		if !errors.Is(err, refused) || !fault.HasID(err, fault.HostFiles) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, dir := range []string{s.Root(), s.GatewayDir("work")} {
+		hidden, err := filepath.Glob(filepath.Join(dir, ".*"))
+		if err != nil || len(hidden) > 0 {
+			t.Errorf("left: %v, %v", hidden, err)
+		}
+	}
+	if active, err := s.Active(); err != nil || active != "work" {
+		t.Errorf("selected: %q, %v", active, err)
+	}
+	if len(asked) != 6 {
+		t.Errorf("asked about %v", asked)
+	}
+}

@@ -21,15 +21,16 @@ import (
 const requestTimeout = 15 * time.Second
 
 // Connect makes a Cluster from a kubeconfig, whose every connection comes from
-// dial whatever address the kubeconfig names. It sends nothing yet. The
-// Cluster lives until ctx ends or Close.
-func Connect(ctx context.Context, dial func(context.Context) (net.Conn, error), kubeconfig []byte) (*Cluster, error) {
+// dial whatever address the kubeconfig names. wrap stands between the Cluster
+// and its transport; nil: nothing does. It sends nothing yet. The Cluster lives
+// until ctx ends or Close.
+func Connect(ctx context.Context, dial func(context.Context) (net.Conn, error), kubeconfig []byte, wrap func(http.RoundTripper) http.RoundTripper) (*Cluster, error) {
 	config, err := restConfig(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	config.Dial = dialFor(ctx, dial)
+	config.Dial, config.WrapTransport = dialFor(ctx, dial), wrap
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		cancel()

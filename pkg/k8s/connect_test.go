@@ -140,7 +140,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 
 func connect(t *testing.T, ctx context.Context, a *api) *k8s.Cluster {
 	t.Helper()
-	c, err := k8s.Connect(ctx, a.dial, []byte(a.kubeconfig))
+	c, err := k8s.Connect(ctx, a.dial, []byte(a.kubeconfig), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestKubeconfigCannotActOnTheHost(t *testing.T) {
 		"key in the error": strings.Replace(good, "apiVersion: v1", "apiVersion: [", 1),
 	}
 	for name, text := range bad {
-		_, err := k8s.Connect(t.Context(), func(context.Context) (net.Conn, error) { return nil, errors.New("dialled") }, []byte(text))
+		_, err := k8s.Connect(t.Context(), func(context.Context) (net.Conn, error) { return nil, errors.New("dialled") }, []byte(text), nil)
 		if err == nil || !strings.HasPrefix(err.Error(), "kubeconfig: ") {
 			t.Errorf("%s: %v", name, err)
 		} else if strings.Contains(err.Error(), base64.StdEncoding.EncodeToString([]byte("key"))) {
@@ -277,7 +277,7 @@ func FuzzKubeconfig(f *testing.F) {
 	f.Add([]byte(kubeconfig([]byte("ca"), []byte("cert"), []byte("key"))))
 	f.Add([]byte("apiVersion: v1\nkind: Config\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := k8s.Connect(t.Context(), nil, data)
+		c, err := k8s.Connect(t.Context(), nil, data, nil)
 		if err == nil {
 			c.Close()
 		}
