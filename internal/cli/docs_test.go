@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,53 +14,197 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"openshell.ai/openshell/pkg/bootstrap/doctor"
+	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/fault"
 )
 
 const repository = "../.."
 
 func TestTroubleshootingHasEveryID(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(repository, "pkg/fault/ids.go"), nil, 0)
+	ids := constants(t, filepath.Join(repository, "pkg/fault/ids.go"), "ID")
+	var headings []string
+	for heading, text := range troubleshooting(t) {
+		if !kebab.MatchString(heading) {
+			continue
+		}
+		headings = append(headings, heading)
+		if len(strings.Fields(text)) < 13 {
+			t.Errorf("section %s says next to nothing", heading)
+		}
+	}
+	slices.Sort(headings)
+	if diff := cmp.Diff(slices.Sorted(maps.Values(ids)), headings); diff != "" {
+		t.Errorf("ids and sections differ (-ids +sections):\n%s", diff)
+	}
+}
+
+// A section begins with the exit codes with which the program raises its id,
+// where a call says them outright.
+func TestTroubleshootingAgreesOnExitCodes(t *testing.T) {
+	ids := constants(t, filepath.Join(repository, "pkg/fault/ids.go"), "ID")
+	exits := constants(t, filepath.Join(repository, "pkg/fault/fault.go"), "Exit")
+	raised := map[string]map[string]bool{}
+	for _, dir := range []string{"pkg", "internal", "cmd"} {
+		walk(t, filepath.Join(repository, dir), ".go", func(path string) {
+			calls(t, path, func(id, exit string) {
+				if raised[ids[id]] == nil {
+					raised[ids[id]] = map[string]bool{}
+				}
+				raised[ids[id]][exits[exit]] = true
+			})
+		})
+	}
+	if len(raised) < 30 {
+		t.Fatalf("only %d ids are raised: is the search broken?", len(raised))
+	}
+	first := regexp.MustCompile(`^\s*Exit code (\d+(?: or \d+)*)\.\n`)
+	for heading, text := range troubleshooting(t) {
+		if !kebab.MatchString(heading) || heading == string(fault.ClockSkew) { // which ends nothing
+			continue
+		}
+		said := first.FindStringSubmatch(text)
+		if said == nil {
+			t.Errorf("section %s does not begin with its exit codes", heading)
+			continue
+		}
+		for code := range raised[heading] {
+			if !slices.Contains(strings.Split(said[1], " or "), code) {
+				t.Errorf("section %s says exit code %s, the program %s as well", heading, said[1], code)
+			}
+		}
+	}
+}
+
+// The checks, and the verdicts of a node, stand in tables of their own.
+func TestTroubleshootingHasEveryCheckAndFailure(t *testing.T) {
+	ids := map[string]bool{}
+	for _, c := range slices.Concat(doctor.Engine(docker.Info{}, time.Time{}), doctor.Host(doctor.Facts{})) {
+		ids[c.ID] = true
+	}
+	for _, path := range []string{"pkg/bootstrap/check.go", "deploy/node/internal/health/checks.go"} {
+		for name, id := range constants(t, filepath.Join(repository, path), "") {
+			if kebab.MatchString(id) && name != "" {
+				ids[id] = true
+			}
+		}
+	}
+	ids["node-endpoint"] = true // the node's view of the endpoint
+	status, err := os.ReadFile(filepath.Join(repository, "pkg/bootstrap/status.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.ValueSpec); ok {
-			for _, value := range spec.Values {
-				ids = append(ids, unquote(t, value))
-			}
+	for _, m := range regexp.MustCompile(`(?:s\.check\(|Check\{ID: )"([a-z-]+)"`).FindAllStringSubmatch(string(status), -1) {
+		ids[m[1]] = true
+	}
+	ids[string(fault.ClockSkew)] = true
+	page := troubleshooting(t)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(ids)), rows(page["What openshell doctor check examines"])); diff != "" {
+		t.Errorf("checks and their table differ (-checks +table):\n%s", diff)
+	}
+	failures := map[string]bool{}
+	for name, id := range constants(t, filepath.Join(repository, "pkg/nodeapi/nodeapi.go"), "") {
+		if strings.HasPrefix(name, "Failure") {
+			failures[id] = true
 		}
-		return true
-	})
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(failures)), rows(page["What the node reports"])); diff != "" {
+		t.Errorf("failures and their table differ (-failures +table):\n%s", diff)
+	}
+}
+
+var kebab = regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+
+// troubleshooting are the sections of the page by their headings.
+func troubleshooting(t *testing.T) map[string]string {
 	page, err := os.ReadFile(filepath.Join(repository, "docs/troubleshooting.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var headings []string
-	sections := strings.Split(string(page), "\n## ")
-	for _, section := range sections[1:] {
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(page), "\n## ")[1:] {
 		heading, text, _ := strings.Cut(section, "\n")
-		headings = append(headings, heading)
-		if len(strings.Fields(text)) < 10 {
-			t.Errorf("section %s says next to nothing", heading)
+		if _, twice := sections[heading]; twice {
+			t.Errorf("there are two sections %s", heading)
 		}
+		sections[heading] = text
 	}
-	slices.Sort(ids)
-	slices.Sort(headings)
-	if diff := cmp.Diff(ids, headings); diff != "" {
-		t.Errorf("ids and sections differ (-ids +sections):\n%s", diff)
+	return sections
+}
+
+// rows are the names in the first column of a table, sorted.
+func rows(section string) []string {
+	var names []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(section, -1) {
+		names = append(names, m[1])
 	}
+	slices.Sort(names)
+	return names
+}
+
+// constants of a file that have a literal for a value, by name; of one type, or
+// of any.
+func constants(t *testing.T, path, typ string) map[string]string {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		if of, ok := spec.Type.(*ast.Ident); typ != "" && (!ok || of.Name != typ) {
+			return true
+		}
+		switch value, _ := spec.Values[0].(*ast.BasicLit); {
+		case value == nil:
+		case value.Kind == token.STRING:
+			found[spec.Names[0].Name] = unquote(t, value)
+		default:
+			found[spec.Names[0].Name] = value.Value
+		}
+		return true
+	})
+	return found
+}
+
+// calls visits every fault.New(fault.ID, fault.Exit, ...) of a Go file that is
+// no test.
+func calls(t *testing.T, path string, visit func(id, exit string)) {
+	if strings.HasSuffix(path, "_test.go") {
+		return
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 || types.ExprString(call.Fun) != "fault.New" {
+			return true
+		}
+		id, known := strings.CutPrefix(types.ExprString(call.Args[0]), "fault.")
+		exit, said := strings.CutPrefix(types.ExprString(call.Args[1]), "fault.")
+		if known && said {
+			visit(id, exit)
+		}
+		return true
+	})
 }
 
 // TestPitfall25AdviceNamesCommandsThatExist resolves every openshell command
 // that a string of the program or a page of the documentation names.
 func TestPitfall25AdviceNamesCommandsThatExist(t *testing.T) {
 	advice := map[string]string{} // command line -> where
-	for _, dir := range []string{"pkg", "internal", "cmd"} {
+	for _, dir := range []string{"pkg", "internal", "cmd", "deploy"} {
 		walk(t, filepath.Join(repository, dir), ".go", func(path string) {
 			for _, text := range literals(t, path) {
 				for _, line := range quotedCommands(text) {
@@ -66,6 +213,17 @@ func TestPitfall25AdviceNamesCommandsThatExist(t *testing.T) {
 				if strings.HasPrefix(text, "openshell gateway ") {
 					advice[text] = path
 				}
+			}
+		})
+	}
+	for _, dir := range []string{"deploy", "tasks"} {
+		walk(t, filepath.Join(repository, dir), ".sh", func(path string) {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range quotedCommands(strings.ReplaceAll(string(content), "\\`", "`")) {
+				advice[line] = path
 			}
 		})
 	}
@@ -93,6 +251,95 @@ func TestPitfall25AdviceNamesCommandsThatExist(t *testing.T) {
 	}
 }
 
+// destructive commands take away what cannot be had again.
+var destructive = regexp.MustCompile("gateway destroy|--recreate|gateway reset|--yes|prune|sandbox delete|container rm|(docker|volume|image|network) rm|rm -r")
+
+// mayDestroy are the errors whose hints may name one, and why.
+var mayDestroy = map[string]string{
+	"StateDamaged": "what else there was has failed",
+	"StateLost":    "there is nothing left to lose",
+	"NeedsYes":     "the user asked for that very command",
+	"NoSubnet":     "docker network prune takes networks that nothing uses",
+
+	"ContainerExists": "another name, and bringing it back, are told before",
+	"ContainerFailed": "its output is told before, where there is any",
+	"Timeout":         "of a user container: its output is told before",
+}
+
+// TestPitfall25AdviceDestroysNothingUnlessNothingElseIsLeft reads the hints of
+// every error from the calls that make it: a destructive one stands last.
+func TestPitfall25AdviceDestroysNothingUnlessNothingElseIsLeft(t *testing.T) {
+	found := 0
+	for _, dir := range []string{"pkg", "internal", "cmd", "deploy"} {
+		walk(t, filepath.Join(repository, dir), ".go", func(path string) {
+			for _, hint := range hints(t, path) {
+				if !destructive.MatchString(hint.text) {
+					continue
+				}
+				found++
+				if hint.id != "" && mayDestroy[hint.id] == "" {
+					t.Errorf("%s: a hint of %s destroys: %s", path, hint.id, hint.text)
+				}
+				if !hint.last {
+					t.Errorf("%s: a hint that destroys stands before another: %s", path, hint.text)
+				}
+			}
+		})
+	}
+	if found < 5 {
+		t.Fatalf("only %d such hints found: is the search broken?", found)
+	}
+}
+
+// hint is one of an error; last, if the same chain of calls adds none behind it.
+type hint struct {
+	id, text string // id is empty where the error was made elsewhere
+	last     bool
+}
+
+func hints(t *testing.T, path string) []hint {
+	if strings.HasSuffix(path, "_test.go") {
+		return nil
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []hint
+	inner := map[*ast.CallExpr]bool{} // calls on which another hint is added
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		method, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || method.Sel.Name != "Hint" || len(call.Args) == 0 {
+			return true
+		}
+		last := !inner[call]
+		var id string
+		for on, ok := method.X.(*ast.CallExpr); ok; {
+			if types.ExprString(on.Fun) == "fault.New" {
+				id = strings.TrimPrefix(types.ExprString(on.Args[0]), "fault.")
+				break
+			}
+			chain, isMethod := on.Fun.(*ast.SelectorExpr)
+			if !isMethod {
+				break
+			}
+			if chain.Sel.Name == "Hint" {
+				inner[on] = true
+			}
+			on, ok = chain.X.(*ast.CallExpr)
+		}
+		if lit, ok := call.Args[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			out = append(out, hint{id, unquote(t, lit), last})
+		}
+		return true
+	})
+	return out
+}
+
 func TestAdviceCheckFindsMistakes(t *testing.T) {
 	for line, want := range map[string]bool{
 		"openshell gateway start %s --port %d":       true,
@@ -102,6 +349,9 @@ func TestAdviceCheckFindsMistakes(t *testing.T) {
 		"openshell gateway start --prot 1":           false,
 		"openshell gateway start --port x":           false,
 		"openshell launch":                           false,
+		"openshell gateway select work play":         false,
+		"openshell gateway restore NAME ASIDE":       true,
+		"openshell gateway start --name $name":       true,
 	} {
 		if got := resolves(line) == ""; got != want {
 			t.Errorf("%s resolves: %v", line, got)
@@ -118,7 +368,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		for _, line := range strings.Split(cmd.Example, "\n") {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), "  ")
 			line, _, _ = strings.Cut(line, " | ")
-			line, _, _ = strings.Cut(line, " > ")
+			line, _, _ = strings.Cut(line, " >")
 			if strings.HasPrefix(line, "openshell ") {
 				if problem := resolves(line); problem != "" {
 					t.Errorf("example `%s`: %s", line, problem)
@@ -135,7 +385,8 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 
 var (
 	quoted      = regexp.MustCompile("`(openshell [^`]+)`")
-	placeholder = regexp.MustCompile(`^(%[sdqv]|[A-Z][A-Z_-]*)$`)
+	argument    = regexp.MustCompile(`\b[A-Z]{2,}\b`)
+	placeholder = regexp.MustCompile(`^(%(\[\d\])?[sdqv]|\$[a-z_]+|[A-Z][A-Z_-]*)$`)
 )
 
 func quotedCommands(text string) []string {
@@ -161,6 +412,10 @@ func resolves(line string) (problem string) {
 	}
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return "unknown command " + cmd.Flags().Arg(0)
+	}
+	// The line of usage says how many arguments there may be.
+	if takes := len(argument.FindAllString(cmd.Use, -1)); takes > 0 && !strings.Contains(cmd.Use, "...") && cmd.Flags().NArg() > takes {
+		return fmt.Sprintf("%d arguments, where %s", cmd.Flags().NArg(), cmd.Use)
 	}
 	return ""
 }

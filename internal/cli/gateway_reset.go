@@ -66,8 +66,8 @@ func (o *resetOptions) confirm(ctx context.Context) error {
 	}
 	if !o.deps.InTTY || !o.deps.ErrTTY {
 		return fault.New(fault.NeedsYes, fault.ExitUsage, "resetting gateway %s makes the keys of its VPN clients useless, and this is no terminal to ask on", o.on).
-			Hint("to give them up: `openshell gateway reset %s --yes`", o.on).
-			Hint("to bring back what failed with the keys it had: `openshell gateway start %s`", o.on)
+			Hint("to bring back what failed with the keys it had: `openshell gateway start %s`", o.on).
+			Hint("to give them up: `openshell gateway reset %s --yes`", o.on)
 	}
 	question := fmt.Sprintf("Reset gateway %s? Its VPN gets new keys, and routes lead nowhere for a moment. [y/N] ", o.on)
 	agreed, err := ask(ctx, o.deps.Streams, question)

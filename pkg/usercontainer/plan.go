@@ -86,8 +86,8 @@ func decideRun(o observed, services []Served) (plan, error) {
 	switch {
 	case o.began():
 		return nil, fault.New(fault.ContainerExists, fault.ExitConflict, "there is a container %s already", o.name).
-			Hint("choose another name with --name, or delete it: `openshell container rm %s`", o.name).
-			Hint("bring it back to life: `openshell container start %s`", o.name)
+			Hint("bring it back to life: `openshell container start %s`", o.name).
+			Hint("choose another name with --name, or delete it: `openshell container rm %s`", o.name)
 	case o.elsewhere():
 		return nil, fault.New(fault.ContainerExists, fault.ExitConflict, "gateway %s has a VPN client %s already, which no container of this machine is", o.on, o.name).
 			Hint("choose another name with --name, or take it away if nobody needs it: `openshell container rm %s`", o.name)
