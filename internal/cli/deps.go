@@ -53,6 +53,9 @@ type Engine interface {
 	// Check examines the engine, this host and one gateway.
 	Check(ctx context.Context, name gateway.Name) ([]nodeapi.Check, error)
 	Info(ctx context.Context) (docker.Info, error)
+	// Container and EdgeLog are for a bug report; the gateway need not run.
+	Container(ctx context.Context, name gateway.Name) (docker.Container, error)
+	EdgeLog(ctx context.Context, name gateway.Name, file string) ([]byte, error)
 	// Endpoint, Image and SaveImage are about the engine itself, not a gateway.
 	Endpoint() string
 	Image(ctx context.Context, ref string) (docker.Image, error)

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"openshell.ai/openshell/internal/cli/render"
+	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/fault"
 )
 
@@ -32,8 +34,9 @@ func newDoctorBundle(deps *Deps) *cobra.Command {
 	cmd := opts.command(&cobra.Command{
 		Use:   "bundle [NAME] [flags]",
 		Short: "Write what a bug report needs to one file, without secrets",
-		Long: `Write versions, status, checks, logs and facts about Docker to one tar.gz file.
-Keys, certificates, tokens and long hexadecimal strings are replaced; look at it
+		Long: `Write versions, status, checks, logs of the node and the edge, and facts about
+Docker and the gateway's container to one tar.gz file. Environments are left out;
+keys, certificates, tokens and long hexadecimal strings are replaced; look at it
 all the same before giving it away. What cannot be read is named in errors.txt.`,
 		Example: `  openshell doctor bundle
   openshell doctor bundle work --file report.tar.gz`,
@@ -68,6 +71,20 @@ func (o *bundleOptions) run(ctx context.Context) error {
 	}
 	_, err = fmt.Fprintln(o.deps.Out, path)
 	return err
+}
+
+// edgeLogs are those of app-gateway, nginx and OpenVPN.
+var edgeLogs = []string{"gateway.log", "nginx.log", "openvpn.log"}
+
+// withShortIDs keeps what has the form of a secret from being taken for one.
+func withShortIDs(c docker.Container) docker.Container {
+	c.ID = short(c.ID)
+	c.NetworkOf = short(c.NetworkOf)
+	c.NetworkIDs = maps.Clone(c.NetworkIDs)
+	for network, id := range c.NetworkIDs {
+		c.NetworkIDs[network] = short(id)
+	}
+	return c
 }
 
 // part is one file of a bundle.
@@ -110,11 +127,22 @@ func (o *bundleOptions) collect(ctx context.Context) []part {
 		add("last-failure.log", log, err)
 	}
 	err = o.deps.withEngine(ctx, func(engine Engine) error {
+		container, err := engine.Container(ctx, o.on)
+		addJSON("container.json", withShortIDs(container), err)
+		for _, file := range edgeLogs {
+			log, err := engine.EdgeLog(ctx, o.on, file)
+			add("edge-"+file, log, err)
+		}
+		vpn, err := engine.VPN(ctx, o.on)
+		addJSON("vpn.json", vpn, err)
 		info, err := engine.Info(ctx)
 		addJSON("docker.json", info, err)
 		list, err := engine.List(ctx)
 		addJSON("gateways.json", list, err)
 		status, err := engine.Status(ctx, o.on)
+		if status.Container != nil {
+			status.Container.ID = short(status.Container.ID)
+		}
 		addJSON("status.json", status, err)
 		checks, err := engine.Check(ctx, o.on)
 		addJSON("checks.json", checks, err)

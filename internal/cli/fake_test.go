@@ -155,6 +155,14 @@ func (f *fakeEngine) Info(context.Context) (docker.Info, error) {
 	return docker.Info{ServerVersion: "20.10.24", APIVersion: "1.41"}, nil
 }
 
+func (f *fakeEngine) Container(_ context.Context, name gateway.Name) (docker.Container, error) {
+	return docker.Container{ID: strings.Repeat("0123456789abcdef", 4), Name: name.Resource()}, nil
+}
+
+func (f *fakeEngine) EdgeLog(_ context.Context, _ gateway.Name, file string) ([]byte, error) {
+	return []byte(file + " says password=eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln\n"), nil
+}
+
 func (f *fakeEngine) Close() error { return nil }
 
 func (f *fakeEngine) Endpoint() string { return "unix:///fake.sock" }

@@ -10,6 +10,7 @@ var secrets = []*regexp.Regexp{
 	regexp.MustCompile(`(?:[A-Za-z0-9+/=]+(?:\s|\\n)+)+-----END [A-Z0-9 ]+-----`),
 	regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?`), // a JSON web token
 	regexp.MustCompile(`(?i)\bbearer\s+[A-Za-z0-9._~+/=-]{8,}`),
+	regexp.MustCompile(`(?i)\b[\w-]*(?:token|password|passwd|passphrase|api[_-]?key)(?:=|":\s*)"?[^\s"',;&]+`),
 	regexp.MustCompile(`[A-Za-z0-9+/_=-]{60,}`), // base64, and 64 hexadecimal digits
 }
 

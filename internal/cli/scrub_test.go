@@ -39,6 +39,9 @@ func TestPitfall28BundleScrubsSecrets(t *testing.T) {
 		"64 hex digits":      {"secret=" + handshake + "\n", handshake[:16]},
 		"after a digest":     {"sha256:" + handshake + handshake, handshake[:16] + handshake[:16]},
 		"JSON web token":     {"token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "eyJzdWIiOiJ4In0"},
+		"short, by its name": {"GET /x?access_token=hunter2&y=1", "hunter2"},
+		"in JSON by a name":  {`{"apiKey": "hunter2"}`, "hunter2"},
+		"in an environment":  {"MY_PASSWORD=hunter2 run", "hunter2"},
 		"bearer":             {"Authorization: Bearer abcdef0123456789", "abcdef0123456789"},
 		"two blocks, nested": {string(block) + "x" + string(block), body},
 	} {
@@ -54,6 +57,8 @@ func TestScrubKeepsWhatADiagnosisNeeds(t *testing.T) {
 	for _, text := range []string{
 		"",
 		"2026-01-02T03:04:05Z etcd: compacted revision 1234",
+		"auth/store.go:1137: simple token is not cryptographically signed",
+		"the token: it has expired",
 		"image sha256:" + strings.Repeat("0123456789abcdef", 4) + " loaded",
 		"container fedcba987654 exited with code 1: /usr/local/bin/openshell-node",
 	} {
