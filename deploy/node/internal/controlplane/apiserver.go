@@ -52,26 +52,50 @@ func apiServerArgs(node layout.Node) []string {
 		"--enable-priority-and-fairness=false",
 		"--profiling=false",
 		"--allow-privileged=false",
+		// Without their controllers, objects of these would do nothing.
+		"--runtime-config=autoscaling/v1=false,autoscaling/v2=false,certificates.k8s.io/v1=false,flowcontrol.apiserver.k8s.io/v1=false",
 		"--endpoint-reconciler-type=lease",
 		"--event-ttl=1h",
 		"--shutdown-delay-duration=0s",
 	}
 }
 
-func runAPIServer(ctx context.Context, node layout.Node) error {
+// prepareAPIServer does what needs no etcd: most of it is a key pair for
+// connections of the API server to itself.
+func prepareAPIServer(ctx context.Context, node layout.Node) (*apiserver.Config, error) {
 	opts := options.NewServerRunOptions()
 	if err := parse(opts.Flags(), apiServerArgs(node)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := opts.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
-		return err
+		return nil, err
 	}
 	completed, err := opts.Complete(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if errs := completed.Validate(); len(errs) > 0 {
-		return utilerrors.NewAggregate(errs)
+		return nil, utilerrors.NewAggregate(errs)
 	}
-	return apiserver.Run(ctx, completed)
+	return apiserver.NewConfig(completed)
+}
+
+func runAPIServer(ctx context.Context, config *apiserver.Config) error {
+	described := postponeOpenAPIv2(config)
+	completed, err := config.Complete()
+	if err != nil {
+		return err
+	}
+	server, err := apiserver.CreateServerChain(completed)
+	if err != nil {
+		return err
+	}
+	if err := described.install(server.GenericAPIServer.NextDelegate()); err != nil {
+		return err
+	}
+	prepared, err := server.PrepareRun()
+	if err != nil {
+		return err
+	}
+	return prepared.Run(ctx)
 }

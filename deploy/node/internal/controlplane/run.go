@@ -5,11 +5,13 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 
 	"openshell.ai/openshell/deploy/node/internal/certs"
 	"openshell.ai/openshell/deploy/node/internal/layout"
@@ -27,6 +29,8 @@ const (
 
 // Run returns when ctx ends, nil, or when a component does, its error.
 func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) (err error) {
+	prepared := sync.OnceValues(func() (*apiserver.Config, error) { return prepareAPIServer(ctx, node) })
+	go prepared()
 	etcd, err := startEtcd(ctx, node.Settings.Initialized != nil, reporter.Failure)
 	if err != nil {
 		return err
@@ -44,7 +48,13 @@ func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) (err 
 
 	running := parts.New(ctx)
 	defer running.Stop(closing)
-	running.Run("kube-apiserver", func(ctx context.Context) error { return runAPIServer(ctx, node) })
+	running.Run("kube-apiserver", func(ctx context.Context) error {
+		config, err := prepared()
+		if err != nil {
+			return err
+		}
+		return runAPIServer(ctx, config)
+	})
 
 	config, err := clientcmd.BuildConfigFromFlags("", layout.Kubeconfig(certs.Controllers))
 	if err != nil {
