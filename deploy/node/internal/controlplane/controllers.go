@@ -20,7 +20,7 @@ const enabled = "serviceaccount-controller,serviceaccount-token-controller,root-
 	"endpointslice-controller,endpoints-controller,endpointslice-mirroring-controller," +
 	"node-lifecycle-controller,taint-eviction-controller,resourcequota-controller," +
 	"persistentvolume-binder-controller,persistentvolumeclaim-protection-controller,persistentvolume-protection-controller," +
-	"persistentvolume-attach-detach-controller,persistentvolume-expander-controller,ttl-after-finished-controller,clusterrole-aggregation-controller"
+	"persistentvolume-attach-detach-controller,ttl-after-finished-controller,clusterrole-aggregation-controller"
 
 func controllerArgs(node layout.Node) []string {
 	kubeconfig := layout.Kubeconfig(certs.Controllers)
