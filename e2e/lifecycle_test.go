@@ -55,6 +55,7 @@ func TestLifecycle(t *testing.T) {
 	}
 	t.Run("a pod finds its files", func(t *testing.T) { testFilesInPod(t, g) })
 	before = g.Fingerprint(t) // the pod has added a line
+	t.Run("Kubernetes describes its API", func(t *testing.T) { testAPIDescribed(t, g) })
 	t.Run("TestPitfall09ComesBackByItself", func(t *testing.T) { testComesBack(t, g, before) })
 	t.Run("new port", func(t *testing.T) { testNewPort(t, g, before) })
 	t.Run("TestPitfall11ImageGone", func(t *testing.T) { testImageGone(t, g, image, version) })
