@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
@@ -20,7 +21,11 @@ func TestPitfall29EndpointFollowsItsPodAtOnce(t *testing.T) {
 	for n := 1; n <= restarts; n++ {
 		docker(t, "kill", g.Resource())
 		g.Start(t)
-		status := g.Running(t)
+		var status bootstrap.Status
+		eventually(t, time.Minute, "healthy", func() bool { // a busy host answers late
+			status, _ = g.Status(t)
+			return status.Healthy && status.Node != nil
+		})
 		pod, endpoint := reached(t, *status.Node, nodeapi.Workload), reached(t, *status.Node, nodeapi.Endpoint)
 		t.Logf("restart %d: pod %s, endpoint %s", n, pod, endpoint)
 		if endpoint > pod+patience {
