@@ -194,6 +194,11 @@ func (r *rig) helper(f *dockertest.Fake, id string, argv []string) int {
 			return 1
 		}
 	case nodeapi.Binary + " volume restore":
+		if strings.HasPrefix(argv[3], nodeapi.SnapshotPrefix) {
+			f.PutVolumeFile(resource, damageFile, 0, nil) // made anew
+			f.Log(id, fmt.Sprintf(`{"aside":%q}`, argv[4]))
+			break
+		}
 		if !f.MoveVolumeDir(resource, "current", argv[4]) {
 			argv[4] = ""
 		}
@@ -211,6 +216,11 @@ func (r *rig) asides(f *dockertest.Fake) []byte {
 	for p := range f.VolumeFiles(resource) {
 		if dir, _, _ := strings.Cut(p, "/"); strings.HasPrefix(dir, nodeapi.AsidePrefix) {
 			names[dir] = nodeapi.Aside{Name: dir}
+		}
+		if file, ok := strings.CutPrefix(p, "current/snapshots/"); ok {
+			name := strings.TrimSuffix(file, nodeapi.SnapshotSuffix)
+			_, at, _ := nodeapi.ParseState(name)
+			names[name] = nodeapi.Aside{Name: name, At: at}
 		}
 	}
 	out := []nodeapi.Aside{}

@@ -14,15 +14,17 @@ import (
 )
 
 // write puts the database into a file, and its hash after it, as etcd's own
-// snapshots have it. When it returns nil, the content is on the disk.
+// snapshots have it. When it returns nil, the content is on the disk. The source
+// is closed before the disk is waited for, because etcd cannot close the
+// database earlier.
 func write(ctx context.Context, source Source, path string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return errors.Join(err, source.Close())
 	}
 	hash := sha256.New()
 	_, err = source.WriteTo(io.MultiWriter(until{ctx, file}, hash))
-	if err == nil {
+	if err = errors.Join(err, source.Close()); err == nil {
 		_, err = file.Write(hash.Sum(nil))
 	}
 	if err == nil {

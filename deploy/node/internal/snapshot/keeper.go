@@ -110,19 +110,29 @@ func (k *Keeper) Take(ctx context.Context, now time.Time) error {
 }
 
 func (k *Keeper) write(ctx context.Context, path string) error {
-	source := k.Open()
-	defer source.Close()
-	free, err := k.Free()
-	if err != nil {
+	// Who gave up waiting may have closed the database meanwhile.
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if need := uint64(source.Size()) + k.Reserve; free < need {
-		return fmt.Errorf("the disk has %d MiB left, and %d are needed", free>>20, need>>20)
+	source := k.Open()
+	if err := k.room(source.Size()); err != nil {
+		return errors.Join(err, source.Close())
 	}
 	if err := write(ctx, source, path); err != nil {
 		return err
 	}
 	return k.Check(path)
+}
+
+func (k *Keeper) room(size int64) error {
+	free, err := k.Free()
+	if err != nil {
+		return err
+	}
+	if need := uint64(size) + k.Reserve; free < need {
+		return fmt.Errorf("the disk has %d MiB left, and %d are needed", free>>20, need>>20)
+	}
+	return nil
 }
 
 // prune removes all but the newest snapshots. The one just taken is one of

@@ -196,6 +196,47 @@ func TestPitfall27TornSnapshot(t *testing.T) {
 	}
 }
 
+// etcd cannot end while a snapshot reads from its database.
+func TestTheDatabaseIsLetGoEarlyAndAlways(t *testing.T) {
+	for name, change := range map[string]func(*snapshot.Keeper){
+		"all went well": func(*snapshot.Keeper) {},
+		"no room":       func(k *snapshot.Keeper) { k.Free = func() (uint64, error) { return 0, nil } },
+		"no directory": func(k *snapshot.Keeper) {
+			k.Free = func() (uint64, error) { return 1 << 40, os.Remove(k.Dir) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := keeper(t)
+			source := &held{database: newDatabase(t)}
+			k.Open = func() snapshot.Source { return source }
+			k.Check = func(string) error {
+				if source.closed != 1 {
+					t.Error("the database is held while the snapshot is checked")
+				}
+				return nil
+			}
+			change(k)
+			if err := k.Take(t.Context(), noon); (err == nil) != (name == "all went well") {
+				t.Error(err)
+			}
+			if source.closed != 1 {
+				t.Errorf("the database was closed %d times", source.closed)
+			}
+		})
+	}
+}
+
+// held counts how often it was closed: etcd's panics the second time.
+type held struct {
+	database
+	closed int
+}
+
+func (h *held) Close() error {
+	h.closed++
+	return nil
+}
+
 // An old snapshot goes only when the new one has its name.
 func TestOldOnesGoLast(t *testing.T) {
 	k := keeper(t)

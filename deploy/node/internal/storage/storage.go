@@ -6,6 +6,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,8 +32,11 @@ func Run(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	controller.NewProvisionController(ctx, client, Provisioner,
-		directories{layout.WorkspaceDir}, controller.LeaderElection(false)).Run(ctx)
+	dirs := directories{layout.WorkspaceDir}
+	if err := dirs.afterRestore(ctx, client, restoredMark); err != nil && ctx.Err() == nil {
+		slog.Error("sandboxes that were deleted after the snapshot cannot come back", "error", err)
+	}
+	controller.NewProvisionController(ctx, client, Provisioner, dirs, controller.LeaderElection(false)).Run(ctx)
 	return ctx.Err()
 }
 
@@ -46,18 +50,26 @@ func (d directories) path(volume string) (string, error) {
 	return filepath.Join(d.root, volume), nil
 }
 
-// Provision makes the directory. It is open to every user because the pod
-// decides who it runs as; only that pod gets it mounted.
+// makeDirectory makes one that is open to every user, because the pod decides
+// who it runs as; only that pod gets it mounted.
+func makeDirectory(path string) error {
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return fmt.Errorf("volume directory: %w", err)
+	}
+	if err := os.Chmod(path, 0o777); err != nil { // whatever the umask took
+		return fmt.Errorf("volume directory: %w", err)
+	}
+	return nil
+}
+
+// Provision makes the directory.
 func (d directories) Provision(_ context.Context, opts controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
 	path, err := d.path(opts.PVName)
 	if err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return nil, controller.ProvisioningFinished, fmt.Errorf("volume directory: %w", err)
-	}
-	if err := os.Chmod(path, 0o777); err != nil { // whatever the umask took
-		return nil, controller.ProvisioningFinished, fmt.Errorf("volume directory: %w", err)
+	if err := makeDirectory(path); err != nil {
+		return nil, controller.ProvisioningFinished, err
 	}
 	// A directory that is gone is an error of the pod, never an empty volume.
 	mustExist := corev1.HostPathDirectory
