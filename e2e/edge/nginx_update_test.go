@@ -152,7 +152,7 @@ func (l *flow) run(stop <-chan struct{}, f *front) {
 	transport := &http.Transport{DisableKeepAlives: !l.keepAlive}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	ticker := time.NewTicker(10 * time.Millisecond)
+	ticker := time.NewTicker(20 * time.Millisecond) // several requests for each update
 	defer ticker.Stop()
 	for {
 		select {
