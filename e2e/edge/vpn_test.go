@@ -59,7 +59,8 @@ ls -d /var/lib/openshell/current/edge/.vpn-* 2>/dev/null || true`)
 	}
 }
 
-func TestVPNStartsInTime(t *testing.T) {
+func TestVPNStarts(t *testing.T) {
+	t.Parallel()
 	b := newBox(t, "--env", "GATEWAY_FQDN=gw-pool-0.domain.local")
 	began := time.Now()
 	first := b.vpn(startVPN)
@@ -126,28 +127,6 @@ openssl pkey -in server.key -noout -text`)
 			t.Errorf("%s processes of OpenVPN", n)
 		}
 	})
-	t.Run("keys are kept, and it takes less than a second", func(t *testing.T) {
-		best, work := time.Hour, time.Hour
-		for range 5 {
-			b.vpn(stopVPN)
-			b.vpnGone()
-			// Inside the box: what Docker takes to run a command is not the script's.
-			var wall, user, system float64
-			if _, err := fmt.Sscan(b.sh(`TIMEFORMAT='%R %U %S'; { time `+startVPN+` >/dev/null 2>&1; } 2>&1`), &wall, &user, &system); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("start with keys: %.3f s, of them %.3f s of work", wall, user+system)
-			best = min(best, time.Duration(wall*float64(time.Second)))
-			work = min(work, time.Duration((user+system)*float64(time.Second)))
-		}
-		// Where others keep the processors busy, waiting for them is not the script's.
-		if work >= time.Second || best >= time.Second && !busy(t) {
-			t.Errorf("the fastest of five starts took %s, of them %s of work", best, work)
-		}
-		if diff := cmp.Diff(first.doc["certificates"], b.vpn(startVPN).doc["certificates"]); diff != "" {
-			t.Errorf("certificates changed:\n%s", diff)
-		}
-	})
 	t.Run("runs again when it was killed", func(t *testing.T) {
 		b.sh(`read -r pid _ </run/openshell-edge/openvpn.pid; kill -9 "$pid"`)
 		eventually(t, patience, "OpenVPN is gone", func() bool { return b.openvpns() == "0" })
@@ -179,6 +158,33 @@ openssl pkey -in server.key -noout -text`)
 	}
 	b.vpnGone()
 	b.vpn(stopVPN)
+	b.vpn(stopVPN)
+}
+
+// With the keys of the epoch, which are kept, a start takes less than a second.
+func TestVPNStartsInTime(t *testing.T) {
+	b := newBox(t)
+	first := b.vpn(startVPN)
+	best, work := time.Hour, time.Hour
+	for range 5 {
+		b.vpn(stopVPN)
+		b.vpnGone()
+		// Inside the box: what Docker takes to run a command is not the script's.
+		var wall, user, system float64
+		if _, err := fmt.Sscan(b.sh(`TIMEFORMAT='%R %U %S'; { time `+startVPN+` >/dev/null 2>&1; } 2>&1`), &wall, &user, &system); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("start with keys: %.3f s, of them %.3f s of work", wall, user+system)
+		best = min(best, time.Duration(wall*float64(time.Second)))
+		work = min(work, time.Duration((user+system)*float64(time.Second)))
+	}
+	// Where others keep the processors busy, waiting for them is not the script's.
+	if work >= time.Second || best >= time.Second && !busy(t) {
+		t.Errorf("the fastest of five starts took %s, of them %s of work", best, work)
+	}
+	if diff := cmp.Diff(first.doc["certificates"], b.vpn(startVPN).doc["certificates"]); diff != "" {
+		t.Errorf("certificates changed:\n%s", diff)
+	}
 	b.vpn(stopVPN)
 }
 
