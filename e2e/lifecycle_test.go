@@ -264,7 +264,7 @@ func testImageGone(t *testing.T, g *Gateway, image, version string) {
 		t.Errorf("the container was made anew\n%s", r)
 	}
 	docker(t, "rm", "--force", g.Resource())
-	imageLike(t, image+"-again", version, "LABEL openshell.ai/e2e=again")
+	imageLike(t, image, version, "LABEL openshell.ai/e2e=again")
 	g.Start(t).Says(t, "another build of version")
 	g.Same(t, before)
 	g.tidy(t)
