@@ -155,7 +155,7 @@ func testImages(t *testing.T, g *Gateway) {
 // interrupts that.
 func testTransfers(t *testing.T, g *Gateway) {
 	const size = 256 << 20
-	b := g.sandbox(t, "transfers", "--memory", "128Mi")
+	b := g.sandbox(t, "transfers", "--memory", "128m")
 	dir := t.TempDir()
 	big := filepath.Join(dir, "big")
 	sum := strings.Fields(run(t, nil, "", "sh", "-c", fmt.Sprintf("head -c %d /dev/urandom | tee %s | sha256sum", size, big)).Exits(t, 0).Stdout)[0]
