@@ -86,18 +86,19 @@ func (v *sandboxVerb) remove(ctx context.Context, client *gatewayclient.Client, 
 	if err != nil {
 		return err
 	}
-	if _, err := client.DeleteSandbox(ctx, &openshellv1.DeleteSandboxRequest{Name: name}); err != nil && !fault.HasID(err, fault.SandboxAbsent) {
-		return err
-	}
 	id := before.GetSandbox().GetId()
-	if err := awaitGone(ctx, client, name, id); err != nil {
-		return err
-	}
 	host, err := v.deps.Host()
 	if err != nil {
 		return err
 	}
-	return host.RemoveKnownHost(v.on, id)
+	// First, because nobody knows the id of a sandbox that is gone.
+	if err := host.RemoveKnownHost(v.on, id); err != nil {
+		return err
+	}
+	if _, err := client.DeleteSandbox(ctx, &openshellv1.DeleteSandboxRequest{Name: name}); err != nil && !fault.HasID(err, fault.SandboxAbsent) {
+		return err
+	}
+	return awaitGone(ctx, client, name, id)
 }
 
 // awaitGone returns when the sandbox is gone, or another has its name.
