@@ -151,10 +151,10 @@ func testImages(t *testing.T, g *Gateway) {
 	}
 }
 
-// testTransfers moves a file that is larger than the memory of the sandbox, and
-// interrupts that.
+// testTransfers moves a gibibyte, which is larger than the memory of the sandbox,
+// and interrupts that.
 func testTransfers(t *testing.T, g *Gateway) {
-	const size = 256 << 20
+	const size = 1 << 30
 	b := g.sandbox(t, "transfers", "--memory", "128m")
 	dir := t.TempDir()
 	big := filepath.Join(dir, "big")

@@ -111,13 +111,16 @@ func (e elbow) cluster(next http.RoundTripper) http.RoundTripper {
 			return next.RoundTrip(r)
 		}
 		var res *http.Response
-		do := func() (err error) {
-			if res, err = next.RoundTrip(r); err != nil {
+		do := func() error {
+			answer, err := next.RoundTrip(r)
+			if err != nil {
 				return err
 			}
-			body, err := io.ReadAll(res.Body)
-			res.Body.Close()
-			res.Body = io.NopCloser(bytes.NewReader(body))
+			defer answer.Body.Close()
+			body, err := io.ReadAll(answer.Body)
+			kept := *answer
+			kept.Body = io.NopCloser(bytes.NewReader(body))
+			res = &kept
 			return err
 		}
 		fail := func() error {

@@ -232,7 +232,7 @@ func (w *World) restore(gen int) Exits {
 	if w.Volume != nil {
 		i = slices.IndexFunc(w.Volume.Asides, func(s State) bool { return s.Gen == gen })
 	}
-	if i < 0 || w.NoImage && !(w.Container != nil && w.Container.State == running) {
+	if i < 0 || w.NoImage && (w.Container == nil || w.Container.State != running) {
 		return ends(fault.ExitFailure)
 	}
 	w.halt()
