@@ -64,6 +64,13 @@ mkdir -p "$root/build/tests"
 name=$kind-${module//\//-}
 name=${name%-.}
 say "$kind tests of $module: go test ${flags[*]-} $* ${packages[*]}"
+code=0
 go tool -modfile="$root/tools/gotestsum/go.mod" gotestsum --format "$format" --format-hide-empty-pkg \
   --jsonfile "$root/build/tests/$name.json" \
-  -- "${build_flags[@]}" ${flags[@]+"${flags[@]}"} "$@" "${packages[@]}"
+  -- "${build_flags[@]}" ${flags[@]+"${flags[@]}"} "$@" "${packages[@]}" || code=$?
+if [[ $kind == soak ]]; then
+  # What the tests sum up stands together at the end.
+  say "soak: $SECONDS s, exit code $code"
+  sed -nE 's/.*"Output":" *[a-z0-9_]+_test[.]go:[0-9]+: summary: (.*)\\n".*/    \1/p' "$root/build/tests/$name.json"
+fi
+exit "$code"
