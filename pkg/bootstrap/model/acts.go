@@ -170,12 +170,13 @@ func (w *World) Events() []Act {
 			acts = append(acts, Act{Name: Occupy, Port: port})
 		}
 	}
-	switch { // one is as good as another
+	switch {
 	case c == nil && w.Volume == nil:
 		acts = append(acts, Act{Name: ForeignComes, Kind: "volume"})
 	case c == nil:
 		acts = append(acts, Act{Name: ForeignComes, Kind: "container"})
-	case w.Network == nil:
+	}
+	if w.Network == nil {
 		acts = append(acts, Act{Name: ForeignComes, Kind: "network"})
 	}
 	return acts
