@@ -6,12 +6,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // imageLike makes an image ref from the node image, changed as the lines of a
@@ -31,16 +28,6 @@ func imageLike(t testing.TB, ref string, changes ...string) {
 			run(t, nil, "", "docker", "image", "rm", image)
 		}
 	})
-}
-
-// OnVolume runs a shell command in the directory of the state on the gateway's
-// volume, in a container of its own. stdin is its input.
-func (g *Gateway) OnVolume(t testing.TB, stdin, command string) string {
-	t.Helper()
-	r := run(t, nil, stdin, "docker", "container", "run", "--rm", "--interactive", "--network", "none",
-		"--volume", g.Resource()+":"+nodeapi.VolumeRoot, "--workdir", nodeapi.VolumeRoot,
-		"--entrypoint", "sh", nodeImage(t), "-euc", command)
-	return strings.TrimSpace(r.Exits(t, 0).Stdout)
 }
 
 // Footprint is everything that there is of a gateway outside its volume: what

@@ -17,6 +17,7 @@ import (
 
 	"openshell.ai/openshell/pkg/bootstrap"
 	"openshell.ai/openshell/pkg/gateway"
+	"openshell.ai/openshell/pkg/nodeapi"
 )
 
 // Gateway is the gateway of one scenario, with a configuration directory and
@@ -169,6 +170,16 @@ func (g *Gateway) Running(t testing.TB) bootstrap.Status {
 func (g *Gateway) Inspect(t testing.TB, template string) string {
 	t.Helper()
 	return g.docker(t, "container", "inspect", "--format", template, g.Resource())
+}
+
+// OnVolume runs a shell command in the directory of the state on the gateway's
+// volume, in a container of its own. stdin is its input.
+func (g *Gateway) OnVolume(t testing.TB, stdin, command string) string {
+	t.Helper()
+	r := run(t, nil, stdin, "docker", "container", "run", "--rm", "--interactive", "--network", "none",
+		"--volume", g.Resource()+":"+nodeapi.VolumeRoot, "--workdir", nodeapi.VolumeRoot,
+		"--entrypoint", "sh", nodeImage(t), "-euc", command)
+	return strings.TrimSpace(r.Exits(t, 0).Stdout)
 }
 
 // exists reports whether the gateway has a container, volume or network.
