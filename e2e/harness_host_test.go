@@ -156,7 +156,9 @@ func (w *hostWatch) left(of string) []string {
 	look("rule", linesOf("ip6tables-save"))
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	look("mount", strings.Split(string(mounts), "\n"))
-	for _, glob := range []string{"/run/netns/*", "/run/docker/netns/*", "/run/*", "/sys/fs/cgroup/docker/*", "/sys/fs/cgroup/*/docker/*",
+	// Docker removes the files under /run/docker/netns when it comes to it; that
+	// nothing is mounted there was looked at above.
+	for _, glob := range []string{"/run/netns/*", "/run/*", "/sys/fs/cgroup/docker/*", "/sys/fs/cgroup/*/docker/*",
 		"/sys/fs/cgroup/system.slice/docker-*", "/sys/fs/cgroup/*/system.slice/docker-*"} {
 		found, _ := filepath.Glob(glob)
 		look("there is", found)
