@@ -259,6 +259,10 @@ func watched(m *testing.M) (code int) {
 	defer watch.end()
 	host = watch
 	code = m.Run()
+	if err := preparedData.remove(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
 	left := append(watch.allGone(runID), watch.files()...)
 	for _, thing := range left {
 		fmt.Fprintln(os.Stderr, "e2e: left behind:", thing)
