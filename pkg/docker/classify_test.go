@@ -19,7 +19,7 @@ func answer(class error, msg string) error {
 
 func TestMessagesOfTheEngineHaveTheirKind(t *testing.T) {
 	const id = "5f3c5b1e0d9a5f3c5b1e0d9a5f3c5b1e0d9a5f3c5b1e0d9a5f3c5b1e0d9a5f3c"
-	endpoint := "driver failed programming external connectivity on endpoint openshell-cluster-openshell (" + id + "): "
+	network := "driver failed programming external connectivity on endpoint openshell-cluster-openshell (" + id + "): "
 	internal, conflict, notFound, forbidden := cerrdefs.ErrInternal, cerrdefs.ErrConflict, cerrdefs.ErrNotFound, cerrdefs.ErrPermissionDenied
 	for _, tc := range []struct {
 		name string
@@ -28,23 +28,23 @@ func TestMessagesOfTheEngineHaveTheirKind(t *testing.T) {
 		kind Kind
 		port int
 	}{
-		{"port of a container, 20.10", opStart, answer(internal, endpoint+"Bind for 127.0.0.1:8080 failed: port is already allocated"), PortInUse, 8080},
-		{"port of a process, 20.10", opStart, answer(internal, endpoint+"Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
-		{"port of a process, udp", opStart, answer(internal, endpoint+"Error starting userland proxy: listen udp4 0.0.0.0:49100: bind: address already in use"), PortInUse, 49100},
-		{"port over IPv6", opStart, answer(internal, endpoint+"Error starting userland proxy: listen tcp6 [::]:8080: bind: address already in use"), PortInUse, 8080},
-		{"port of a container over IPv6", opStart, answer(internal, endpoint+"Bind for :::8080 failed: port is already allocated"), PortInUse, 8080},
-		{"port of a process, 27", opStart, answer(internal, endpoint+"failed to bind port 127.0.0.1:8080/tcp: Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
-		{"port of a process, 28", opStart, answer(internal, "failed to set up container networking: "+endpoint+"failed to bind host port for 127.0.0.1:8080:172.18.0.2:30051/tcp: address already in use"), PortInUse, 8080},
-		{"port of a process, 29", opStart, answer(internal, "failed to set up container networking: "+endpoint+"failed to bind host port 127.0.0.1:8080/tcp: address already in use"), PortInUse, 8080},
-		{"port without userland proxy", opStart, answer(internal, endpoint+"failed to bind port 0.0.0.0:8080/tcp: listen tcp4 0.0.0.0:8080: bind: address already in use"), PortInUse, 8080},
-		{"port, rootless", opStart, answer(internal, endpoint+"Error starting userland proxy: error while calling PortManager.AddPort(): listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
+		{"port of a container, 20.10", opStart, answer(internal, network+"Bind for 127.0.0.1:8080 failed: port is already allocated"), PortInUse, 8080},
+		{"port of a process, 20.10", opStart, answer(internal, network+"Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
+		{"port of a process, udp", opStart, answer(internal, network+"Error starting userland proxy: listen udp4 0.0.0.0:49100: bind: address already in use"), PortInUse, 49100},
+		{"port over IPv6", opStart, answer(internal, network+"Error starting userland proxy: listen tcp6 [::]:8080: bind: address already in use"), PortInUse, 8080},
+		{"port of a container over IPv6", opStart, answer(internal, network+"Bind for :::8080 failed: port is already allocated"), PortInUse, 8080},
+		{"port of a process, 27", opStart, answer(internal, network+"failed to bind port 127.0.0.1:8080/tcp: Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
+		{"port of a process, 28", opStart, answer(internal, "failed to set up container networking: "+network+"failed to bind host port for 127.0.0.1:8080:172.18.0.2:30051/tcp: address already in use"), PortInUse, 8080},
+		{"port of a process, 29", opStart, answer(internal, "failed to set up container networking: "+network+"failed to bind host port 127.0.0.1:8080/tcp: address already in use"), PortInUse, 8080},
+		{"port without userland proxy", opStart, answer(internal, network+"failed to bind port 0.0.0.0:8080/tcp: listen tcp4 0.0.0.0:8080: bind: address already in use"), PortInUse, 8080},
+		{"port, rootless", opStart, answer(internal, network+"Error starting userland proxy: error while calling PortManager.AddPort(): listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
 		{"port, Docker Desktop", opStart, answer(internal, "Ports are not available: exposing port TCP 127.0.0.1:8080 -> 127.0.0.1:0: listen tcp4 127.0.0.1:8080: bind: address already in use"), PortInUse, 8080},
 		{"port, Docker Desktop, lower case", opStart, answer(internal, "ports are not available: exposing port TCP 127.0.0.1:8080 -> 127.0.0.1:0: /forwards/expose returned unexpected status: 500"), PortInUse, 8080},
 		{"port, Docker Desktop on Windows", opStart, answer(internal, "Ports are not available: exposing port TCP 0.0.0.0:4505 -> 0.0.0.0:0: listen tcp4 0.0.0.0:4505: bind: Only one usage of each socket address (protocol/network address/port) is normally permitted."), PortInUse, 4505},
 		{"port reserved by Windows", opStart, answer(internal, "Ports are not available: listen tcp 0.0.0.0:5005: bind: An attempt was made to access a socket in a way forbidden by its access permissions."), PortInUse, 5005},
-		{"port, an old Docker Desktop", opStart, answer(internal, endpoint+"Error starting userland proxy: Bind for 0.0.0.0:80: unexpected error (Failure EADDRINUSE)"), PortInUse, 80},
+		{"port, an old Docker Desktop", opStart, answer(internal, network+"Error starting userland proxy: Bind for 0.0.0.0:80: unexpected error (Failure EADDRINUSE)"), PortInUse, 80},
 		{"port not named", opStart, answer(internal, "Ports are not available: unable to list exposed ports"), PortInUse, 0},
-		{"bind address not of this host", opStart, answer(internal, endpoint+"Error starting userland proxy: listen tcp 172.17.42.1:10000: bind: cannot assign requested address"), Other, 0},
+		{"bind address not of this host", opStart, answer(internal, network+"Error starting userland proxy: listen tcp 172.17.42.1:10000: bind: cannot assign requested address"), Other, 0},
 		{"address of the container", opStart, answer(forbidden, "Address already in use"), Other, 0},
 		{"network gone, 20.10", opStart, answer(notFound, "network "+id+" not found"), NetworkMissing, 0},
 		{"network gone, 28", opStart, answer(notFound, "failed to set up container networking: network "+id+" not found"), NetworkMissing, 0},
@@ -81,7 +81,7 @@ func TestMessagesOfTheEngineHaveTheirKind(t *testing.T) {
 		{"something else", opStart, answer(internal, "OCI runtime create failed: exec: no such file or directory"), Other, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := (&engine{endpoint: "unix:///var/run/docker.sock"}).fail(tc.op, "x", tc.err)
+			err := (&engine{ep: endpoint{host: "unix:///var/run/docker.sock"}}).fail(tc.op, "x", tc.err)
 			var e *Error
 			if !errors.As(err, &e) || e.Kind != tc.kind || e.Port != tc.port {
 				t.Errorf("kind %q port %d, want %q %d: %v", e.Kind, e.Port, tc.kind, tc.port, err)

@@ -29,13 +29,14 @@ const (
 )
 
 type engine struct {
-	api      *client.Client
-	endpoint string
+	api *client.Client
+	ep  endpoint
 }
 
 // Connect finds the local engine as the docker command does, by DOCKER_HOST,
 // DOCKER_CONTEXT, the current Docker context or the usual sockets, and checks
-// that it answers with API 1.41 or later. getenv is os.Getenv, or a test's.
+// that it answers with API 1.41 or later. The newest that both know is spoken,
+// whatever DOCKER_API_VERSION says. getenv is os.Getenv, or a test's.
 //
 // Errors are *fault.Error: DockerUnreachable, DockerRemote or DockerTooOld.
 func Connect(ctx context.Context, getenv func(string) string) (Engine, error) {
@@ -65,7 +66,7 @@ func connect(ctx context.Context, ep endpoint) (Engine, error) {
 		_ = api.Close() // nothing was sent that could be lost
 		return nil, err
 	}
-	return &engine{api: api, endpoint: ep.host}, nil
+	return &engine{api, ep}, nil
 }
 
 // unreachable is the error for an endpoint that does not answer.
@@ -84,7 +85,7 @@ func unreachable(ep endpoint, cause error) *fault.Error {
 
 func (d *engine) Close() error { return d.api.Close() }
 
-func (d *engine) Endpoint() string { return d.endpoint }
+func (d *engine) Endpoint() string { return d.ep.host }
 
 // fail is err in this package's vocabulary; nil stays nil.
 func (d *engine) fail(op, ref string, err error) error {
@@ -96,8 +97,13 @@ func (d *engine) fail(op, ref string, err error) error {
 		return err
 	}
 	kind, port := classify(op, err)
-	if kind == Unreachable {
-		err = unreachable(endpoint{host: d.endpoint, source: "the start of this command"}, err)
+	switch {
+	case kind == Unreachable:
+		err = unreachable(d.ep, err)
+	case has(err.Error(), "client version") && has(err.Error(), "is too old"):
+		err = fault.New(fault.DockerTooNew, fault.ExitUnreachable,
+			"the Docker Engine at %s no longer knows API %s, the newest that this openshell does", d.ep.host, d.api.ClientVersion()).
+			Hint("update openshell").Because(err)
 	}
 	return &Error{Kind: kind, Op: op, Ref: ref, Port: port, Err: err}
 }
@@ -109,7 +115,7 @@ func (d *engine) Info(ctx context.Context) (Info, error) {
 	}
 	i := res.Info
 	out := Info{
-		Endpoint: d.endpoint, ServerVersion: i.ServerVersion, APIVersion: d.api.ClientVersion(),
+		Endpoint: d.ep.host, ServerVersion: i.ServerVersion, APIVersion: d.api.ClientVersion(),
 		OS: i.OSType, Arch: goarch(i.Architecture), Name: i.Name, System: i.OperatingSystem, Kernel: i.KernelVersion,
 		RootDir: i.DockerRootDir, StorageDriver: i.Driver, CgroupVersion: 1,
 		NoForwarding: !i.IPv4Forwarding, LiveRestore: i.LiveRestoreEnabled,

@@ -60,6 +60,49 @@ func TestConnectNegotiatesDownToTheOldestAPI(t *testing.T) {
 	}
 }
 
+func TestTooOldEngineIsToldWithBothVersions(t *testing.T) {
+	_, err := connect(t.Context(), serveEngine(t, apiVersion("1.40", nil)))
+	if err == nil || !strings.Contains(err.Error(), "API 1.40") || !strings.Contains(err.Error(), minAPI) {
+		t.Errorf("err %v", err)
+	}
+}
+
+func TestEngineThatIsTooNewAsksForAnUpdate(t *testing.T) {
+	e, err := connect(t.Context(), serveEngine(t, apiVersion("1.99", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"message":"client version 1.56 is too old. Minimum supported API version is 1.90, please upgrade your client to a newer version"}`))
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Container(t.Context(), "x")
+	if !fault.HasID(err, fault.DockerTooNew) || fault.ExitOf(err) != fault.ExitUnreachable || IsNotFound(err) || IsUnreachable(err) {
+		t.Errorf("err %v, exit %d", err, fault.ExitOf(err))
+	}
+	for _, says := range []string{"API 1.56", "1.90"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is not in %q", says, err)
+		}
+	}
+}
+
+// Whoever reads of a connection that broke later is told the same of the
+// endpoint as one who reads that it could not be made.
+func TestLaterErrorsNameTheSourceOfTheEndpoint(t *testing.T) {
+	e, err := connect(t.Context(), serveEngine(t, apiVersion("1.41", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Container(t.Context(), "x")
+	var f *fault.Error
+	if !errors.As(err, &f) || !strings.Contains(strings.Join(f.Hints, "\n"), "comes from the test") {
+		t.Errorf("err %v, hints %q", err, f.Hints)
+	}
+}
+
 func TestConnectionThatBreaksMidwayIsUnreachable(t *testing.T) {
 	broken := apiVersion("1.41", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")

@@ -16,6 +16,7 @@ const (
 	DockerUnreachable ID = "docker-unreachable"
 	DockerRemote      ID = "docker-remote"  // ssh:// or tcp:// endpoint
 	DockerTooOld      ID = "docker-too-old" // API below 1.41
+	DockerTooNew      ID = "docker-too-new" // API above all that this openshell knows
 	DockerFailed      ID = "docker-failed"  // the engine answered with an error
 	HostUnfit         ID = "host-unfit"     // preflight: disk, inotify, cgroups, overlay
 
