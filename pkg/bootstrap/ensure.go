@@ -211,7 +211,7 @@ func (m *Manager) setAside(ctx context.Context, name gateway.Name, sink Sink) (a
 		return "", "", stepError(ctx, err)
 	}
 	if o.up() {
-		if !m.stillUnreadable(ctx, o.Container.ID) {
+		if !m.stillUnreadable(ctx, o) {
 			return "", "", fault.New(fault.Locked, fault.ExitConflict, "another openshell has started gateway %s meanwhile", name).
 				Hint("run the command again")
 		}
@@ -231,10 +231,10 @@ func (m *Manager) setAside(ctx context.Context, name gateway.Name, sink Sink) (a
 }
 
 // stillUnreadable reports that a node which runs has given up on its state.
-func (m *Manager) stillUnreadable(ctx context.Context, container string) bool {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+func (m *Manager) stillUnreadable(ctx context.Context, o Observed) bool {
+	ctx, cancel := context.WithTimeout(ctx, o.answerTime())
 	defer cancel()
-	s, err := m.Node.Status(ctx, container)
+	s, err := m.Node.Status(ctx, o.Container.ID)
 	return err == nil && s.Phase == nodeapi.Failed && s.Failure != nil && s.Failure.ID == nodeapi.FailureStateUnreadable
 }
 

@@ -41,7 +41,8 @@ func (m *Manager) Observe(ctx context.Context, opts StartOptions) (Observed, err
 
 // glance looks at what exists.
 func (m *Manager) glance(ctx context.Context, name gateway.Name) (Observed, error) {
-	o := Observed{Name: name, At: time.Now().UTC().Truncate(time.Second)}
+	began := time.Now()
+	o := Observed{Name: name, At: began.UTC().Truncate(time.Second)}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		o.Container, err = present(m.Engine.Container(ctx, name.Resource()))
@@ -72,6 +73,7 @@ func (m *Manager) glance(ctx context.Context, name gateway.Name) (Observed, erro
 		return nil
 	})
 	err := g.Wait()
+	o.Latency = time.Since(began)
 	return o, err
 }
 
@@ -133,7 +135,7 @@ func (m *Manager) observeHealth(ctx context.Context, o *Observed, l look) error 
 	}
 	o.session.Close() // the credentials of a boot that is not over may be older than it
 	o.session, o.Edge = nil, nil
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, o.answerTime())
 	defer cancel()
 	status, err := m.Node.Status(ctx, o.Container.ID)
 	switch {

@@ -14,6 +14,7 @@ import (
 type Observed struct {
 	Name       gateway.Name
 	At         time.Time
+	Latency    time.Duration // of a call of the engine
 	Container  *docker.Container
 	Volume     *docker.Volume
 	Network    *docker.Network

@@ -48,6 +48,7 @@ type rig struct {
 	sick       error               // what the endpoint answers; nil: healthy once booted
 	failure    *nodeapi.Failure    // the node gives up
 	frozen     bool                // the node does not answer
+	asking     time.Duration       // what a question to the node takes
 	crash      bool                // the node ends whenever it is started
 	clusterErr error
 	clusterFix []string      // what a reconcile reports as changed
@@ -250,6 +251,9 @@ func (r *rig) exec(f *dockertest.Fake, _ docker.Container, spec docker.ExecSpec)
 func (r *rig) Status(ctx context.Context, _ string) (nodeapi.Status, error) {
 	if r.frozen {
 		<-ctx.Done()
+		return nodeapi.Status{}, ctx.Err()
+	}
+	if !sleep(ctx, r.asking) {
 		return nodeapi.Status{}, ctx.Err()
 	}
 	r.mu.Lock()

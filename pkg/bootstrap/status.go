@@ -21,8 +21,14 @@ import (
 const lockPatience = 200 * time.Millisecond
 
 // answerTime is for what a running node is asked: it may be frozen, and whoever
-// waits for it holds the lock.
-const answerTime = 3 * time.Second
+// waits for it holds the lock. The calls of the engine that the question takes
+// are not counted.
+const (
+	answerTime  = 3 * time.Second
+	answerCalls = 4
+)
+
+func (o Observed) answerTime() time.Duration { return answerTime + answerCalls*o.Latency }
 
 // Status implements Gateways. A gateway that does not exist has a status too.
 func (m *Manager) Status(ctx context.Context, name gateway.Name) (Status, error) {
@@ -163,7 +169,7 @@ func (m *Manager) details(ctx context.Context, o Observed, s *Status) error {
 	running := o.Container != nil && o.Container.State == docker.StateRunning
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	answer, cancel := context.WithTimeout(ctx, answerTime)
+	answer, cancel := context.WithTimeout(ctx, o.answerTime())
 	defer cancel()
 	if running {
 		g.Go(func() error {

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"openshell.ai/openshell/pkg/docker"
+	"openshell.ai/openshell/pkg/docker/dockertest"
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
@@ -257,6 +259,26 @@ func TestStatusOfAFrozenNodeEnds(t *testing.T) {
 		s, err := r.m.Status(t.Context(), testName)
 		if took := time.Since(began); err != nil || s.Word != Running || took > 10*time.Second {
 			t.Errorf("after %s: %+v, %v", took, s, err)
+		}
+	})
+}
+
+// A question to the node takes three calls: an engine that is slow with each
+// does not make the node one that gives no answer.
+func TestStatusOfASlowEngineKnowsTheNode(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		const slow = 2 * time.Second
+		r.engine.Intercept(func(dockertest.Call) error { time.Sleep(slow); return nil })
+		r.asking = 3 * slow
+		s, err := r.m.Status(t.Context(), testName)
+		if err != nil || s.Word != Running || s.Node == nil {
+			t.Errorf("%+v, %v", s, err)
+		}
+		r.sick = errors.New("connection refused")
+		s, err = r.m.Status(t.Context(), testName)
+		if err != nil || s.Word != DegradedWord || s.Node == nil {
+			t.Errorf("while it does not serve: %+v, %v", s, err)
 		}
 	})
 }
