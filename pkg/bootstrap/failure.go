@@ -67,8 +67,16 @@ func (r *run) failed(ctx context.Context, err error) error {
 func (r *run) rollback(ctx context.Context) (hostFiles bool) {
 	name := r.plan.Name.Resource()
 	m := r.made
+	silent := false
+	defer func() {
+		if silent {
+			r.out.warn("what this run did stays until the next start: the Docker Engine does not answer")
+		}
+	}()
 	undo := func(what string, changed bool, err error) {
 		switch {
+		case docker.IsUnreachable(err): // each of them would say so at length
+			silent = true
 		case err != nil:
 			r.out.warn(what + ": " + err.Error())
 		case changed:

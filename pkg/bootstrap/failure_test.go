@@ -255,6 +255,32 @@ func TestPitfall07FailedResumeRemovesOnlyTheContainerItMade(t *testing.T) {
 	})
 }
 
+// Nothing can be taken back from an engine that went away. That is said once,
+// and the next start begins with what is left.
+func TestPitfall10EngineThatGoesAwayIsNotBlamedForEveryThing(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		away := false
+		r.engine.Intercept(func(c dockertest.Call) error {
+			if away = away || c.Op == "StartContainer"; away {
+				return docker.NewError(docker.Unreachable, c.Op, "", "connection refused")
+			}
+			return nil
+		})
+		r.mustFail(StartOptions{}, fault.DockerUnreachable)
+		var warnings []string
+		for _, e := range r.events {
+			if e.Kind == Warning {
+				warnings = append(warnings, e.Message)
+			}
+		}
+		if len(warnings) != 1 || !strings.Contains(warnings[0], "does not answer") {
+			t.Errorf("warnings: %q", warnings)
+		}
+		r.engine.Intercept(nil)
+		r.mustStart(StartOptions{})
+	})
+}
+
 func TestFailedVerifyLeavesARunningGatewayRunning(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		r.mustStart(StartOptions{})
