@@ -26,14 +26,6 @@ type moment struct {
 	at   func(bootstrap.Event) bool
 }
 
-func stepStarted(op bootstrap.Op) moment {
-	return moment{"begin " + string(op), func(e bootstrap.Event) bool { return e.Kind == bootstrap.StepStarted && e.Step == string(op) }}
-}
-
-func stepDone(op bootstrap.Op) moment {
-	return moment{"after " + string(op), func(e bootstrap.Event) bool { return e.Kind == bootstrap.StepDone && e.Step == string(op) }}
-}
-
 // milestone is when the start is told that the node has reached one.
 func milestone(name nodeapi.Milestone) moment {
 	return moment{"milestone " + string(name), func(e bootstrap.Event) bool {
