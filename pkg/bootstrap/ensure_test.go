@@ -229,8 +229,7 @@ func ensureInterruptedAt(t *testing.T, kind string, n int) (over bool) {
 		r.damage()
 		cut, count := r.cutAt(kind, n)
 		_, err := r.ensure()
-		r.engine.Intercept(nil)
-		r.host.Commit = nil
+		r.uncut()
 		if count() < n {
 			over = true
 			if err != nil {

@@ -87,8 +87,7 @@ func interruptedAt(t *testing.T, before func(*rig), opts StartOptions, kind stri
 		identity := r.identity()
 		cut, count := r.cutAt(kind, n)
 		_, err := r.start(opts)
-		r.engine.Intercept(nil)
-		r.host.Commit = nil
+		r.uncut()
 		if count() < n {
 			over = true
 			if err != nil {
@@ -165,6 +164,12 @@ func (r *rig) cutAt(kind string, n int) (cut *dockertest.Call, count func() int)
 		defer r.mu.Unlock()
 		return calls
 	}
+}
+
+// uncut ends what cutAt began.
+func (r *rig) uncut() {
+	r.engine.Intercept(nil)
+	r.host.Commit = nil
 }
 
 func TestPitfall06And24FailedFreshStartLeavesOnlyTheImage(t *testing.T) {

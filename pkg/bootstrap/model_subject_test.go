@@ -96,7 +96,7 @@ func (s *subject) cutShort(act model.Act) (lost []string) {
 	before := s.states()
 	s.cutAt(act.Kind, act.Cut)
 	_ = s.do(act)
-	s.engine.Intercept(nil)
+	s.uncut()
 	if act.Name == model.Destroy || act.Flags.Recreate {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"flag"
 	"os"
 	"slices"
 	"strings"
