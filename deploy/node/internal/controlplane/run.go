@@ -30,7 +30,7 @@ const (
 // Run returns when ctx ends, nil, or when a component does, its error.
 func Run(ctx context.Context, node layout.Node, reporter *report.Reporter) (err error) {
 	prepared := sync.OnceValues(func() (*apiserver.Config, error) { return prepareAPIServer(ctx, node) })
-	go prepared()
+	go func() { _, _ = prepared() }() // its error is met below
 	etcd, err := startEtcd(ctx, node.Settings.Initialized != nil, reporter.Failure)
 	if err != nil {
 		return err
