@@ -120,7 +120,7 @@ func TestUsageErrorsChangeNothing(t *testing.T) {
 		{"start", "-o", "yaml"},
 		{"start", "--no-such-flag"},
 		{"start", "one", "two"},
-		{"restore", "one", "two"},
+		{"restore", "one", "two", "three"},
 		{"destroy"},
 	} {
 		g.CLI(t, append([]string{"gateway"}, args...)...).Exits(t, 2)
