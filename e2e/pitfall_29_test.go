@@ -22,9 +22,10 @@ func TestPitfall29EndpointFollowsItsPodAtOnce(t *testing.T) {
 		docker(t, "kill", g.Resource())
 		g.Start(t)
 		var status bootstrap.Status
-		eventually(t, time.Minute, "healthy", func() bool { // a busy host answers late
+		// The readiness of the pod, which traffic does not wait for, is seen later.
+		eventually(t, time.Minute, "healthy, and its pod is ready", func() bool {
 			status, _ = g.Status(t)
-			return status.Healthy && status.Node != nil
+			return status.Healthy && status.Node != nil && status.Node.Has(nodeapi.Workload) && status.Node.Has(nodeapi.Endpoint)
 		})
 		pod, endpoint := reached(t, *status.Node, nodeapi.Workload), reached(t, *status.Node, nodeapi.Endpoint)
 		t.Logf("restart %d: pod %s, endpoint %s", n, pod, endpoint)
