@@ -55,7 +55,7 @@ func (r *run) failed(ctx context.Context, err error) error {
 		e.Hints = append(e.Hints, "what the node said is in "+path)
 	}
 	resumed := r.plan.Action == ActionResume || r.plan.Action == ActionVerify
-	if e.Exit != fault.ExitDecision && (resumed || leave) {
+	if e.Exit != fault.ExitDecision && (resumed || leave || r.settings.Initialized != nil) {
 		e.Hints = append(e.Hints, fmt.Sprintf("the state is kept; try again: `openshell gateway start %s`", r.plan.Name))
 	}
 	e.Hints = e.Hints[:min(len(e.Hints), maxHints)]

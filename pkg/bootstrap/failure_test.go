@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +187,49 @@ func TestPitfall06And24FailedFreshStartLeavesOnlyTheImage(t *testing.T) {
 		r.clusterErr = nil
 		r.mustStart(StartOptions{})
 	})
+}
+
+// What goes wrong after a new gateway was healthy costs nothing of it.
+func TestFailureAfterAFreshStartWasHealthyTakesNothingBack(t *testing.T) {
+	for name, fail := range map[string]func(*rig){
+		"metadata not written": func(r *rig) {
+			r.host.Commit = func(path string, change func() error) error {
+				if filepath.Base(path) == "metadata.json" {
+					return errors.New("injected")
+				}
+				return change()
+			}
+		},
+		"answer to the mark lost": func(r *rig) {
+			writes := 0
+			r.engine.Intercept(func(c dockertest.Call) error {
+				if c.Op == "WriteFile" {
+					if writes++; writes == 2 { // the first are the settings
+						r.engine.LoseAnswer(c.Op, 1)
+					}
+				}
+				return nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, r *rig) {
+				fail(r)
+				if _, err := r.start(StartOptions{}); err == nil {
+					t.Fatal("nothing failed")
+				}
+				r.uncut()
+				before := r.identity()
+				if c, _ := r.container(); before == "" || c.State != docker.StateRunning {
+					t.Fatalf("left: %v, the container is %q", r.leftovers(), c.State)
+				}
+				r.mustStart(StartOptions{})
+				if r.identity() != before {
+					t.Error("another gateway was started")
+				}
+			})
+		})
+	}
 }
 
 func TestFailureAfterHostFilesTakesThemBackAndKeepsTheLog(t *testing.T) {

@@ -214,13 +214,10 @@ func (r *run) removeHostFiles() (bool, error) {
 func (r *run) markInitialized(ctx context.Context) (bool, error) {
 	now := time.Now().UTC().Truncate(time.Second)
 	r.settings.Initialized = &now
-	if err := r.writeSettings(ctx); err != nil {
-		r.settings.Initialized = nil
-		return false, err
-	}
-	// From here on it is the user's gateway: nothing is taken back.
+	// From here on it is the user's gateway, whether the mark's answer arrives
+	// or not: nothing is taken back.
 	r.made = made{}
-	return true, nil
+	return true, r.writeSettings(ctx)
 }
 
 func (r *run) writeMetadata() (bool, error) {
