@@ -152,7 +152,7 @@ func phaseOf(st nodeapi.Status, checks []nodeapi.Check) nodeapi.Phase {
 		return nodeapi.Serving
 	case st.Failure != nil:
 		return nodeapi.Failed
-	case st.Has(nodeapi.Endpoint):
+	case st.Has(nodeapi.Endpoint) && st.Has(nodeapi.Workload):
 		return nodeapi.Degraded
 	}
 	return nodeapi.Booting

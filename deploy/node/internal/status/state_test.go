@@ -37,7 +37,8 @@ func TestPhases(t *testing.T) {
 		"at first":                     {func(*status.State) {}, nodeapi.Booting},
 		"a check fails while booting":  {func(s *status.State) { s.Checked(bad) }, nodeapi.Booting},
 		"every check passes":           {func(s *status.State) { s.Checked(ok) }, nodeapi.Serving},
-		"a check fails after the boot": {func(s *status.State) { s.Reach(nodeapi.Endpoint); s.Checked(ok); s.Checked(bad) }, nodeapi.Degraded},
+		"its pod is not ready yet":     {func(s *status.State) { s.Reach(nodeapi.Endpoint); s.Checked(bad) }, nodeapi.Booting},
+		"a check fails after the boot": {func(s *status.State) { s.Reach(nodeapi.Endpoint); s.Reach(nodeapi.Workload); s.Checked(bad) }, nodeapi.Degraded},
 		"stopping is for good":         {func(s *status.State) { s.Stopping(); s.Checked(ok) }, nodeapi.Stopping},
 		"a failure stays while a check fails": {func(s *status.State) {
 			s.Report("control-plane", []byte(`{"failure":{"id":"state-unreadable","message":"torn"}}`))
