@@ -102,3 +102,18 @@ func TestSessionThatDoesNotBegin(t *testing.T) {
 		})
 	}
 }
+
+// runningContainer is an engine with one running container.
+func runningContainer(t *testing.T) (*dockertest.Fake, string) {
+	t.Helper()
+	f := dockertest.New()
+	f.AddImage(nil, "node:1")
+	id, err := f.CreateContainer(t.Context(), docker.ContainerSpec{Name: "node", Image: "node:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.StartContainer(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	return f, id
+}

@@ -9,6 +9,7 @@ import (
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/hostconfig"
 	"openshell.ai/openshell/pkg/nodeapi"
+	"openshell.ai/openshell/pkg/nodeclient"
 )
 
 // DefaultImage is the repository of the node image; its tag is the version.
@@ -136,7 +137,7 @@ func New(d Deps) *Manager {
 		d.Cluster = EngineConnector{Engine: d.Engine}
 	}
 	if d.Node == nil {
-		d.Node = engineNode{d.Engine}
+		d.Node = nodeclient.Client{Engine: d.Engine}
 	}
 	if d.Prober == nil {
 		d.Prober = httpsProber{}

@@ -36,7 +36,7 @@ type edgeDone struct {
 
 // complaint is the last thing a command said on stderr.
 func (d edgeDone) complaint() error {
-	if line := lastLine(d.errText); line != "" {
+	if line := docker.LastLine(d.errText); line != "" {
 		return errors.New(strings.TrimPrefix(line, "app-gateway: "))
 	}
 	return fmt.Errorf("exit code %d", d.code)

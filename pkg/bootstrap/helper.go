@@ -118,7 +118,7 @@ func (m *Manager) runHelper(ctx context.Context, name gateway.Name, image string
 			return err
 		}
 		if code != 0 {
-			return fmt.Errorf("%s over volume %s: exit code %d: %s", path.Base(argv[0]), name.Resource(), code, lastLine(out.String()))
+			return fmt.Errorf("%s over volume %s: exit code %d: %s", path.Base(argv[0]), name.Resource(), code, docker.LastLine(out.String()))
 		}
 		return nil
 	})
@@ -178,7 +178,7 @@ func (m *Manager) restorable(ctx context.Context, o Observed) ([]nodeapi.Aside, 
 			return nil, err
 		}
 		if code != 0 {
-			return nil, fmt.Errorf("what can be brought back: exit code %d: %s", code, lastLine(stderr.String()))
+			return nil, fmt.Errorf("what can be brought back: exit code %d: %s", code, docker.LastLine(stderr.String()))
 		}
 		out = stdout.Bytes()
 	} else {

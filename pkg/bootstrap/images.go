@@ -84,7 +84,7 @@ func (m *Manager) imageCommand(ctx context.Context, name gateway.Name, stdin io.
 	if err != nil {
 		return nil, 0, "", stepError(ctx, err)
 	}
-	return stdout.Bytes(), code, lastLine(stderr.String()), nil
+	return stdout.Bytes(), code, docker.LastLine(stderr.String()), nil
 }
 
 // failing remembers what went wrong with a stream that somebody else reads,

@@ -109,7 +109,7 @@ func (m *Manager) observeState(ctx context.Context, o *Observed, l look) error {
 	if o.Container != nil && o.Container.State == docker.StateRestarting {
 		g.Go(func() error {
 			text, err := m.tail(ctx, o.Container.ID, 5)
-			o.LastLine = lastLine(text)
+			o.LastLine = docker.LastLine(text)
 			return err
 		})
 	}
@@ -260,9 +260,4 @@ func (m *Manager) tail(ctx context.Context, container string, lines int) (string
 	var b strings.Builder
 	_, err = copyLimited(&b, r)
 	return b.String(), err
-}
-
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
 }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
@@ -69,34 +67,6 @@ func FuzzParseEntries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, paths string) {
 		if e := parseEntries(paths); e.state && !strings.Contains(paths, "current/") {
 			t.Errorf("%q: %+v", paths, e)
-		}
-	})
-}
-
-func TestReadReports(t *testing.T) {
-	var phases []nodeapi.Phase
-	read := func(stream string) error {
-		phases = nil
-		return readReports(strings.NewReader(stream), func(s nodeapi.Status) { phases = append(phases, s.Phase) })
-	}
-	if err := read("{\"phase\":\"booting\"}\n{\"phase\":\"serving\",\"later\":1}\n"); err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff([]nodeapi.Phase{nodeapi.Booting, nodeapi.Serving}, phases); diff != "" {
-		t.Error(diff)
-	}
-	if err := read("{\"phase\":\"booting\"}\n{\"pha"); err == nil || len(phases) != 1 {
-		t.Errorf("a torn report: %v, %v", phases, err)
-	}
-}
-
-func FuzzReadReports(f *testing.F) {
-	f.Add(`{"phase":"booting","milestones":[{"name":"etcd","afterMs":3}]}`)
-	f.Fuzz(func(t *testing.T, stream string) {
-		n := 0
-		_ = readReports(strings.NewReader(stream), func(nodeapi.Status) { n++ })
-		if n > len(stream) {
-			t.Errorf("%d reports of %d bytes", n, len(stream))
 		}
 	})
 }

@@ -250,8 +250,8 @@ func (r *run) stillRuns(ctx context.Context) error {
 	if c.OOMKilled {
 		e.Hint("it ran out of memory: `openshell gateway start %s --memory SIZE`", r.plan.Name)
 	}
-	if text, err := r.tail(ctx, c.ID, reasonLines); err == nil && lastLine(text) != "" {
-		e.Because(fmt.Errorf("last line of its log: %s", lastLine(text)))
+	if text, err := r.tail(ctx, c.ID, reasonLines); err == nil && docker.LastLine(text) != "" {
+		e.Because(fmt.Errorf("last line of its log: %s", docker.LastLine(text)))
 	}
 	return e
 }

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -129,4 +130,10 @@ func (d *engine) ExecStream(ctx context.Context, ref string, argv []string) (io.
 		return nil, err
 	}
 	return &stream{Conn: conn.Conn, frames: conn.Reader}, nil
+}
+
+// LastLine is the last line of what a command said, where the reason stands.
+func LastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }

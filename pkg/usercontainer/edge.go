@@ -17,6 +17,7 @@ import (
 	"openshell.ai/openshell/pkg/fault"
 	"openshell.ai/openshell/pkg/gateway"
 	"openshell.ai/openshell/pkg/nodeapi"
+	"openshell.ai/openshell/pkg/nodeclient"
 )
 
 // appGateway is the program of the edge's current release in the gateway's
@@ -40,7 +41,7 @@ func (m *Manager) ask(ctx context.Context, node string, args ...string) ([]byte,
 			Hint("an empty gateway of this version has one: `openshell gateway start NAME`")
 	}
 	if code != 0 {
-		return nil, &refusal{args: args[:min(2, len(args))], said: lastLine(stderr.String()), code: code}
+		return nil, &refusal{args: args[:min(2, len(args))], said: docker.LastLine(stderr.String()), code: code}
 	}
 	return stdout.Bytes(), nil
 }
@@ -48,13 +49,8 @@ func (m *Manager) ask(ctx context.Context, node string, args ...string) ([]byte,
 // edgeStarts reports that the node brings the edge up. A slow machine takes its
 // time for that.
 func (m *Manager) edgeStarts(ctx context.Context, node string) bool {
-	stdout := &bounded{left: maxAnswer}
-	code, err := m.Engine.Exec(ctx, node, docker.ExecSpec{Argv: []string{nodeapi.Binary, nodeapi.CmdStatus}, Stdout: stdout, Stderr: io.Discard})
-	if err != nil || code != 0 {
-		return false
-	}
-	var s nodeapi.Status
-	return json.Unmarshal(stdout.Bytes(), &s) == nil && s.Edge != nil && s.Edge.State == nodeapi.EdgeStarting
+	s, err := nodeclient.Status(ctx, m.Engine, node)
+	return err == nil && s.Edge != nil && s.Edge.State == nodeapi.EdgeStarting
 }
 
 // refusal is what app-gateway says of a command it did not do.
@@ -164,8 +160,3 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 var _ io.Writer = (*bounded)(nil)
-
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
-}

@@ -1,4 +1,4 @@
-package bootstrap
+package nodeclient
 
 import (
 	"bytes"
@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"openshell.ai/openshell/pkg/docker"
 	"openshell.ai/openshell/pkg/docker/dockertest"
 	"openshell.ai/openshell/pkg/nodeapi"
 )
 
-// running is an engine with one running container.
+// runningContainer is an engine with one running container.
 func runningContainer(t *testing.T) (*dockertest.Fake, string) {
 	t.Helper()
 	f := dockertest.New()
@@ -28,7 +31,7 @@ func runningContainer(t *testing.T) (*dockertest.Fake, string) {
 	return f, id
 }
 
-func TestEngineNodeStatus(t *testing.T) {
+func TestStatus(t *testing.T) {
 	f, id := runningContainer(t)
 	answer, code := `{"phase":"serving"}`, 0
 	f.OnExec(func(_ *dockertest.Fake, _ docker.Container, spec docker.ExecSpec) (int, error) {
@@ -39,7 +42,7 @@ func TestEngineNodeStatus(t *testing.T) {
 		fmt.Fprint(spec.Stderr, "no such socket")
 		return code, nil
 	})
-	n := engineNode{f}
+	n := Client{f}
 	if s, err := n.Status(t.Context(), id); err != nil || s.Phase != nodeapi.Serving {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -66,7 +69,7 @@ func (s stream) Close() error {
 	return s.PipeReader.Close()
 }
 
-func TestEngineNodeWatchEndsWithItsContext(t *testing.T) {
+func TestWatchEndsWithItsContext(t *testing.T) {
 	f, id := runningContainer(t)
 	reader, writer := io.Pipe()
 	closed := make(chan struct{})
@@ -77,7 +80,7 @@ func TestEngineNodeWatchEndsWithItsContext(t *testing.T) {
 	heard := make(chan nodeapi.Phase)
 	done := make(chan error)
 	go func() {
-		done <- engineNode{f}.Watch(ctx, id, func(s nodeapi.Status) { heard <- s.Phase })
+		done <- Client{f}.Watch(ctx, id, func(s nodeapi.Status) { heard <- s.Phase })
 	}()
 	fmt.Fprintln(writer, `{"phase":"booting"}`)
 	if phase := <-heard; phase != nodeapi.Booting {
@@ -86,4 +89,32 @@ func TestEngineNodeWatchEndsWithItsContext(t *testing.T) {
 	cancel()
 	<-closed
 	<-done
+}
+
+func TestReadReports(t *testing.T) {
+	var phases []nodeapi.Phase
+	read := func(stream string) error {
+		phases = nil
+		return readReports(strings.NewReader(stream), func(s nodeapi.Status) { phases = append(phases, s.Phase) })
+	}
+	if err := read("{\"phase\":\"booting\"}\n{\"phase\":\"serving\",\"later\":1}\n"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]nodeapi.Phase{nodeapi.Booting, nodeapi.Serving}, phases); diff != "" {
+		t.Error(diff)
+	}
+	if err := read("{\"phase\":\"booting\"}\n{\"pha"); err == nil || len(phases) != 1 {
+		t.Errorf("a torn report: %v, %v", phases, err)
+	}
+}
+
+func FuzzReadReports(f *testing.F) {
+	f.Add(`{"phase":"booting","milestones":[{"name":"etcd","afterMs":3}]}`)
+	f.Fuzz(func(t *testing.T, stream string) {
+		n := 0
+		_ = readReports(strings.NewReader(stream), func(nodeapi.Status) { n++ })
+		if n > len(stream) {
+			t.Errorf("%d reports of %d bytes", n, len(stream))
+		}
+	})
 }
