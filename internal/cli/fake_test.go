@@ -111,6 +111,13 @@ func (f *fakeEngine) Destroy(ctx context.Context, name gateway.Name, _ bootstrap
 	return f.word(name), f.ask(ctx, "destroy %s", name)
 }
 
+func (f *fakeEngine) Restorable(ctx context.Context, name gateway.Name) ([]nodeapi.Aside, error) {
+	if err := f.ask(ctx, "restorable %s", name); err != nil || f.Gateways[name].Volume == nil {
+		return nil, err
+	}
+	return f.Gateways[name].Volume.Restorable(), nil
+}
+
 func (f *fakeEngine) Restore(ctx context.Context, name gateway.Name, aside string, _ bootstrap.Sink) (string, error) {
 	return "aside-20260202T000000Z", f.ask(ctx, "restore %s %s", name, aside)
 }

@@ -20,10 +20,8 @@ type restoreResult struct {
 }
 
 type restoreList struct {
-	Name      gateway.Name    `json:"name"`
-	Asides    []nodeapi.Aside `json:"asides"`
-	Snapshots []nodeapi.Aside `json:"snapshots"`
-	Databases []nodeapi.Aside `json:"databases"`
+	Name   gateway.Name    `json:"name"`
+	States []nodeapi.Aside `json:"states"`
 }
 
 func newGatewayRestore(deps *Deps) *cobra.Command {
@@ -92,37 +90,23 @@ func (v *verb) runRestore(cmd *cobra.Command, state string) error {
 
 func (v *verb) runRestoreList(cmd *cobra.Command) error {
 	return v.deps.withEngine(cmd.Context(), func(engine Engine) error {
-		status, err := engine.Status(cmd.Context(), v.on)
+		states, err := engine.Restorable(cmd.Context(), v.on)
 		if err != nil {
 			return err
 		}
-		list := restorable(status)
 		if v.output.json() {
-			return render.JSON(v.deps.Out, list)
+			return render.JSON(v.deps.Out, restoreList{Name: v.on, States: append([]nodeapi.Aside{}, states...)})
 		}
-		var rows [][]string
-		for _, group := range [][]nodeapi.Aside{list.Snapshots, list.Databases, list.Asides} {
-			for _, state := range group {
-				rows = append(rows, []string{state.Name, bootstrap.AsOf(state.At, time.Now())})
-			}
-		}
-		if len(rows) == 0 {
+		if len(states) == 0 {
 			_, err := fmt.Fprintf(v.deps.Err, "gateway %s has no state set aside, and no snapshot\n", v.on)
 			return err
 		}
+		var rows [][]string
+		for _, state := range states {
+			rows = append(rows, []string{state.Name, bootstrap.AsOf(state.At, time.Now())})
+		}
 		return render.Table(v.deps.Out, []string{"STATE", "AS OF"}, rows)
 	})
-}
-
-// restorable is what a gateway can go back to. Lists are empty rather than nil.
-func restorable(status bootstrap.Status) restoreList {
-	list := restoreList{Name: status.Name, Asides: []nodeapi.Aside{}, Snapshots: []nodeapi.Aside{}, Databases: []nodeapi.Aside{}}
-	if v := status.Volume; v != nil {
-		list.Asides = append(list.Asides, v.Asides...)
-		list.Snapshots = append(list.Snapshots, v.Snapshots...)
-		list.Databases = append(list.Databases, v.Databases...)
-	}
-	return list
 }
 
 func (v *verb) completeStates(cmd *cobra.Command, args []string) []string {
@@ -136,13 +120,13 @@ func (v *verb) completeStates(cmd *cobra.Command, args []string) []string {
 	var names []string
 	_ = v.deps.withEngine(cmd.Context(), func(engine Engine) error { // completions cannot report errors
 		status, err := engine.Status(cmd.Context(), name)
-		list := restorable(status)
-		for _, group := range [][]nodeapi.Aside{list.Snapshots, list.Databases, list.Asides} {
-			for _, state := range group {
-				names = append(names, state.Name)
-			}
+		if err != nil || status.Volume == nil {
+			return err
 		}
-		return err
+		for _, state := range status.Volume.Restorable() {
+			names = append(names, state.Name)
+		}
+		return nil
 	})
 	return names
 }

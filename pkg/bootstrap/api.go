@@ -6,6 +6,7 @@ package bootstrap
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"openshell.ai/openshell/pkg/gateway"
@@ -145,6 +146,11 @@ type VolumeStatus struct {
 	Databases []nodeapi.Aside `json:"databases"` // data of the present state that gave way to a snapshot's
 }
 
+// Restorable is all that Restore can bring back.
+func (v VolumeStatus) Restorable() []nodeapi.Aside {
+	return slices.Concat(v.Asides, v.Snapshots, v.Databases)
+}
+
 // NetworkStatus describes the network.
 type NetworkStatus struct {
 	Name   string `json:"name"`
@@ -172,6 +178,8 @@ type Gateways interface {
 	Stop(ctx context.Context, name gateway.Name, sink Sink) (was Word, err error)
 	Destroy(ctx context.Context, name gateway.Name, sink Sink) (was Word, err error)
 	Restore(ctx context.Context, name gateway.Name, aside string, sink Sink) (presentSetAsideAs string, err error)
+	// Restorable is what Restore can bring back, by kind and the newest first.
+	Restorable(ctx context.Context, name gateway.Name) ([]nodeapi.Aside, error)
 	Status(ctx context.Context, name gateway.Name) (Status, error)
 	List(ctx context.Context) ([]Summary, error)
 	Select(ctx context.Context, name gateway.Name) error

@@ -43,23 +43,24 @@ func (m *Manager) Ensure(ctx context.Context, opts EnsureOptions, sink Sink) (En
 		var err error
 		result.Start, err = m.Start(ctx, start, sink)
 		tries = append(tries, attempt{err: err, unreadable: result.Start.unreadable, beside: start.beside})
-		asides, lookErr := m.unreadableAsides(ctx, opts.Name, tries)
+		states, lookErr := m.statesBeside(ctx, opts.Name, tries)
 		if lookErr != nil {
 			return result, errors.Join(err, lookErr)
 		}
+		asides := unreadableAsides(states)
 		switch decideEnsure(tries, asides) {
 		case ensureDone:
 			return result, nil
 		case ensureAgain:
 			out.event(Event{Kind: Note, Message: "trying once more: " + err.Error()})
 		case ensureAside:
-			aside, snapshot, asideErr := m.setAside(ctx, opts.Name, sink)
+			aside, asideErr := m.setAside(ctx, opts.Name, sink)
 			if asideErr != nil {
 				return result, asideErr
 			}
 			result.Aside, result.Restore = aside, restoreCommand(opts.Name, aside)
 			back := fmt.Sprintf("`%s` brings it back", result.Restore)
-			if snapshot != "" {
+			if snapshot := newestSnapshot(states); snapshot != "" {
 				result.Snapshot = restoreCommand(opts.Name, snapshot)
 				back += fmt.Sprintf(", and after it `%s` what could be read", result.Snapshot)
 			}
@@ -161,9 +162,9 @@ func (m *Manager) isHere(endpoint string) bool {
 	return err == nil && (addr.IsLoopback() || m.System.HasAddress(addr.String()))
 }
 
-// unreadableAsides are the states that were set aside by an Ensure, oldest
-// first. They are looked at only where they matter.
-func (m *Manager) unreadableAsides(ctx context.Context, name gateway.Name, tries []attempt) ([]string, error) {
+// statesBeside is what else there is on the volume that can be brought back. It
+// is looked at only where it matters.
+func (m *Manager) statesBeside(ctx context.Context, name gateway.Name, tries []attempt) ([]nodeapi.Aside, error) {
 	last := tries[len(tries)-1]
 	if last.err == nil || !last.unreadable && !fault.HasID(last.err, fault.StateLost) {
 		return nil, nil
@@ -184,6 +185,11 @@ func (m *Manager) unreadableAsides(ctx context.Context, name gateway.Name, tries
 	if err != nil {
 		return nil, stepError(ctx, err)
 	}
+	return all, nil
+}
+
+// unreadableAsides are the states that were set aside by an Ensure, oldest first.
+func unreadableAsides(all []nodeapi.Aside) []string {
 	var names []string
 	for _, aside := range all {
 		if nodeapi.IsUnreadable(aside.Name) {
@@ -191,43 +197,38 @@ func (m *Manager) unreadableAsides(ctx context.Context, name gateway.Name, tries
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names
 }
 
-// setAside gives the present state the name of one that cannot be read. The
-// name of its newest snapshot is returned as well, if it has any.
-func (m *Manager) setAside(ctx context.Context, name gateway.Name, sink Sink) (aside, snapshot string, err error) {
+// setAside gives the present state the name of one that cannot be read.
+func (m *Manager) setAside(ctx context.Context, name gateway.Name, sink Sink) (string, error) {
 	unlock, err := m.lock(ctx, name, sink)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	defer unlock()
 	o, err := m.glance(ctx, name)
 	if err != nil {
-		return "", "", observeError(ctx, err)
-	}
-	have, err := m.restorable(ctx, o)
-	if err != nil {
-		return "", "", stepError(ctx, err)
-	}
-	if o.up() {
-		if !m.stillUnreadable(ctx, o) {
-			return "", "", fault.New(fault.Locked, fault.ExitConflict, "another openshell has started gateway %s meanwhile", name).
-				Hint("run the command again")
-		}
-		if err := m.follow(ctx, decideStop(o), sink); err != nil {
-			return "", "", err
-		}
+		return "", observeError(ctx, err)
 	}
 	image, err := m.helperImage(ctx, o)
 	if err != nil {
-		return "", "", stepError(ctx, err)
+		return "", stepError(ctx, err)
 	}
-	aside = nodeapi.StateName(nodeapi.AsidePrefix, time.Now()) + nodeapi.UnreadableSuffix
+	if o.up() {
+		if !m.stillUnreadable(ctx, o) {
+			return "", fault.New(fault.Locked, fault.ExitConflict, "another openshell has started gateway %s meanwhile", name).
+				Hint("run the command again")
+		}
+		if err := m.follow(ctx, decideStop(o), sink); err != nil {
+			return "", err
+		}
+	}
+	aside := nodeapi.StateName(nodeapi.AsidePrefix, time.Now()) + nodeapi.UnreadableSuffix
 	if _, err := m.runHelper(ctx, name, image, nodeapi.Binary, nodeapi.CmdVolume, "set-aside", aside); err != nil {
-		return "", "", stepError(ctx, err)
+		return "", stepError(ctx, err)
 	}
-	return aside, newestSnapshot(have), nil
+	return aside, nil
 }
 
 // stillUnreadable reports that a node which runs has given up on its state.

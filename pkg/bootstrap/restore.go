@@ -23,29 +23,19 @@ func (m *Manager) Restore(ctx context.Context, name gateway.Name, what string, s
 		return "", err
 	}
 	defer unlock()
-	o, err := m.glance(ctx, name)
+	o, have, err := m.lookRestorable(ctx, name)
 	if err != nil {
-		return "", observeError(ctx, err)
-	}
-	switch {
-	case len(o.foreign()) > 0:
-		return "", foreignError(o)
-	case o.Volume == nil:
-		return "", notFound(name)
-	}
-	have, err := m.restorable(ctx, o)
-	if err != nil {
-		return "", stepError(ctx, err)
+		return "", err
 	}
 	if !slices.ContainsFunc(have, func(a nodeapi.Aside) bool { return a.Name == what }) {
 		return "", asideMissing(name, what, have)
 	}
-	if err := m.follow(ctx, decideStop(o), sink); err != nil {
-		return "", err
-	}
 	image, err := m.helperImage(ctx, o)
 	if err != nil {
 		return "", stepError(ctx, err)
+	}
+	if err := m.follow(ctx, decideStop(o), sink); err != nil {
+		return "", err
 	}
 	kind := nodeapi.AsidePrefix
 	if prefix, _, _ := nodeapi.ParseState(what); prefix == nodeapi.SnapshotPrefix || prefix == nodeapi.DatabasePrefix {
@@ -63,6 +53,37 @@ func (m *Manager) Restore(ctx context.Context, name gateway.Name, what string, s
 		return "", stepError(ctx, fmt.Errorf("answer of openshell-node %s: %w", nodeapi.CmdVolume, err))
 	}
 	return did.Aside, nil
+}
+
+// Restorable implements Gateways.
+func (m *Manager) Restorable(ctx context.Context, name gateway.Name) ([]nodeapi.Aside, error) {
+	unlock, err := m.lock(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	_, have, err := m.lookRestorable(ctx, name)
+	return have, err
+}
+
+// lookRestorable is what exists, and what can be brought back on its volume,
+// which has to be there. The caller holds the lock.
+func (m *Manager) lookRestorable(ctx context.Context, name gateway.Name) (Observed, []nodeapi.Aside, error) {
+	o, err := m.glance(ctx, name)
+	if err != nil {
+		return o, nil, observeError(ctx, err)
+	}
+	switch {
+	case len(o.foreign()) > 0:
+		return o, nil, foreignError(o)
+	case o.Volume == nil:
+		return o, nil, notFound(name)
+	}
+	have, err := m.restorable(ctx, o)
+	if err != nil {
+		return o, nil, stepError(ctx, err)
+	}
+	return o, have, nil
 }
 
 func asideMissing(name gateway.Name, what string, have []nodeapi.Aside) error {

@@ -232,6 +232,49 @@ func TestRestoreExchangesStates(t *testing.T) {
 	})
 }
 
+// What cannot be read is not said to be nothing.
+func TestRestorableIsListedOrRefused(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		list := func() ([]nodeapi.Aside, error) { return r.m.Restorable(t.Context(), testName) }
+		if _, err := list(); !fault.HasID(err, fault.NotFound) {
+			t.Errorf("of no gateway: %v", err)
+		}
+		r.mustStart(StartOptions{})
+		r.stop()
+		if have, err := list(); err != nil || len(have) != 0 {
+			t.Errorf("%v, %v", have, err)
+		}
+		const aside = nodeapi.AsidePrefix + "20260101T000000Z"
+		r.beginBeside(aside)
+		if have, err := list(); err != nil || len(have) != 1 || have[0].Name != aside {
+			t.Errorf("%v, %v", have, err)
+		}
+		r.engine.Fail("CreateContainer", 1, docker.NewError(docker.Other, "create container", "", "injected"))
+		if have, err := list(); err == nil {
+			t.Errorf("unread, and said to be %v", have)
+		}
+	})
+}
+
+// A restore that cannot be done leaves the gateway running.
+func TestRestoreWithoutAnImageStopsNothing(t *testing.T) {
+	inTime(t, func(t *testing.T, r *rig) {
+		r.mustStart(StartOptions{})
+		r.stop()
+		const aside = nodeapi.AsidePrefix + "20260101T000000Z"
+		r.beginBeside(aside)
+		r.mustStart(StartOptions{})
+		c, _ := r.container()
+		r.engine.RemoveImage(c.ImageID)
+		if _, err := r.m.Restore(t.Context(), testName, aside, r); !fault.HasID(err, fault.ImageMissing) {
+			t.Fatalf("%v", err)
+		}
+		if c, _ = r.container(); c.State != docker.StateRunning {
+			t.Errorf("the container is %s", c.State)
+		}
+	})
+}
+
 func TestPitfall19EveryVerbTakesTheName(t *testing.T) {
 	inTime(t, func(t *testing.T, r *rig) {
 		r.mustStart(StartOptions{})

@@ -232,13 +232,10 @@ func (w *World) restore(gen int) Exits {
 	if w.Volume != nil {
 		i = slices.IndexFunc(w.Volume.Asides, func(s State) bool { return s.Gen == gen })
 	}
-	if i < 0 || w.NoImage && (w.Container == nil || w.Container.State != running) {
+	if i < 0 || w.NoImage {
 		return ends(fault.ExitFailure)
 	}
 	w.halt()
-	if w.NoImage {
-		return ends(fault.ExitFailure)
-	}
 	back := w.Volume.Asides[i]
 	back.Yielded = false
 	w.Volume.Asides = slices.Delete(w.Volume.Asides, i, i+1)
