@@ -51,6 +51,10 @@ fi
 if [[ $kind:$module == unit:. ]] && ! provide jq; then
   say "NOT RUN: the tests of the fast deploy (jq is not installed)"
 fi
+if [[ $kind:$module == unit:deploy/node ]]; then
+  if ! provide nft nftables || ! provide ip iproute2; then say "NOT RUN: the tests of the node's firewall (nft or ip is not installed)"; fi
+  if ! provide strace; then say "NOT RUN: kills in the middle of a restore (strace is not installed)"; fi
+fi
 if [[ $tag == e2e ]]; then
   # What people use beside openshell.
   if ! provide ssh openssh-client; then die "the scenarios need ssh"; fi
