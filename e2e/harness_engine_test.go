@@ -216,7 +216,8 @@ func (e *Engine) cgroups() []string {
 }
 
 // processes are those in the engine's network, which the daemon and its helpers
-// are, and those in its containers' control groups.
+// are, and those in its containers' control groups. This one, of which a thread
+// may be there to dial, is none of them.
 func (e *Engine) processes(t testing.TB) []int {
 	t.Helper()
 	lists := run(t, nil, "", "ip", "netns", "pids", e.name).Stdout
@@ -225,7 +226,7 @@ func (e *Engine) processes(t testing.TB) []int {
 	}
 	var pids []int
 	for _, field := range strings.Fields(lists) {
-		if pid, err := strconv.Atoi(field); err == nil && pid > 1 && !slices.Contains(pids, pid) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() && !slices.Contains(pids, pid) {
 			pids = append(pids, pid)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -110,37 +111,42 @@ func (g *Gateway) clientTLS(t *testing.T) *tls.Config {
 // dial connects to the gateway port, in the network of the gateway's engine.
 func (g *Gateway) dial(t *testing.T) net.Conn {
 	t.Helper()
-	if g.engine != nil {
-		// A socket belongs to the network namespace of the thread that made it.
-		// The thread is not unlocked, so that it ends with its goroutine.
-		type dialled struct {
-			conn net.Conn
-			err  error
-		}
-		result := make(chan dialled)
-		go func() {
-			runtime.LockOSThread()
-			ns, err := os.Open("/run/netns/" + g.engine.name)
-			if err == nil {
-				defer ns.Close()
-				err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-			}
-			if err != nil {
-				result <- dialled{nil, err}
-				return
-			}
-			conn, err := net.Dial("tcp", g.Address())
-			result <- dialled{conn, err}
-		}()
-		r := <-result
-		if r.err != nil {
-			t.Fatal(r.err)
-		}
-		return r.conn
+	var conn net.Conn
+	var err error
+	if g.engine == nil {
+		conn, err = net.Dial("tcp", g.Address())
+	} else {
+		conn, err = dialWithin("/run/netns/"+g.engine.name, g.Address())
 	}
-	conn, err := net.Dial("tcp", g.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// dialWithin connects in a network namespace: a socket belongs to that of the thread
+// that made it. The thread is given back as it was. It may be the process's
+// first, which cannot be ended, and by which others tell where the process is.
+func dialWithin(namespace, address string) (net.Conn, error) {
+	there, err := os.Open(namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err == nil {
+		defer home.Close()
+		err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)
+	}
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	conn, err := net.Dial("tcp", address)
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return nil, errors.Join(err, back) // a thread that is lost to others stays locked
+	}
+	runtime.UnlockOSThread()
+	return conn, err
 }
